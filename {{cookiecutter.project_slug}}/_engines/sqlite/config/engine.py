@@ -1,0 +1,34 @@
+"""SQLite: what every connection of this project needs, and why."""
+
+from pathlib import Path
+from typing import Any
+
+ENGINE = "django.db.backends.sqlite3"
+EXAMPLE_URL = "sqlite:///data/shop.sqlite3"
+
+OPTIONS = {
+    # Wait for another writer instead of failing at once; seconds.
+    "timeout": 20,
+    # Take the write lock when a transaction begins: one that reads first and writes later can't wait for it.
+    "transaction_mode": "IMMEDIATE",
+    # Readers and a writer don't block each other. The mode stays in the file; NORMAL is durable enough with it.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+}
+
+
+def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
+    """``config`` with its file relative to the project rather than to the current folder."""
+    name = config["NAME"]
+    path = name if name == ":memory:" else str(base_dir / name)
+    return {**config, "NAME": path, "OPTIONS": {**OPTIONS, **config.get("OPTIONS", {})}}
+
+
+def read_only(config: dict[str, Any]) -> dict[str, Any]:
+    """The same file, opened so that SQLite itself refuses to write."""
+    options = {key: value for key, value in config["OPTIONS"].items() if key != "init_command"}
+    return {**config, "NAME": f"file:{config['NAME']}?mode=ro", "OPTIONS": options}
+
+
+def with_name(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Another database beside this one: ``name.sqlite3`` in the same folder, which opening doesn't create."""
+    return {**config, "NAME": f"file:{Path(config['NAME']).parent / name}.sqlite3?mode=rw"}

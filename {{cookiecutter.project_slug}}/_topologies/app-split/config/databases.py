@@ -1,0 +1,28 @@
+"""The databases, and which app lives where."""
+
+from config.env import database
+from dbrouting.mapping import DatabaseMapping
+
+DATABASES = DatabaseMapping(
+    {
+        "default": database("default", "DATABASE_URL"),
+        "auth_db": database("auth_db", "AUTH_DATABASE_URL"),
+        "orders_db": database("orders_db", "ORDERS_DATABASE_URL"),
+    }
+)
+
+# App label → alias. An app that isn't named here lives on "default"; `manage.py check --deploy` lists those.
+# Users, their permissions, log entries, content types and sessions refer to each other: they move together.
+DATABASE_APPS_MAPPING = {
+    "accounts": "auth_db",
+    "admin": "auth_db",
+    "auth": "auth_db",
+    "contenttypes": "auth_db",
+    "sessions": "auth_db",
+    "orders": "orders_db",
+}
+
+DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
+DATABASE_MIDDLEWARE: list[str] = []
+DATABASE_APPS: list[str] = []
+DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"

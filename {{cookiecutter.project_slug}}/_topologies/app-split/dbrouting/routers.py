@@ -1,0 +1,46 @@
+"""Each app lives in one database: ``settings.DATABASE_APPS_MAPPING`` says in which."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
+
+
+class AppSplitRouter:
+    """Reads, writes and tables of an app on its own alias; relations only between apps that share one."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return alias_near(hints.get("instance"), model)
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return alias_near(hints.get("instance"), model)
+
+    def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
+        return alias_of(first) == alias_of(second)
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return db == home_of(app_label)
+
+
+def home_of(app_label: str) -> str:
+    """The alias that ``app_label`` lives on."""
+    alias: str = settings.DATABASE_APPS_MAPPING.get(app_label, DEFAULT_DB_ALIAS)
+    return alias
+
+
+def alias_near(instance: Model | None, model: type[Model]) -> str:
+    """Where the rows of ``model`` are, as seen from ``instance``.
+
+    An object that was read elsewhere, through an override or ``.using()``, goes back where it came from when it is
+    saved, and finds the rows of the apps that share its home beside it.
+    """
+    home = home_of(model._meta.app_label)
+    if instance is None or home_of(instance._meta.app_label) != home:
+        return home
+    return instance._state.db or home
+
+
+def alias_of(instance: Model) -> str:
+    """Where ``instance`` is, or will be once it is saved."""
+    return instance._state.db or home_of(instance._meta.app_label)

@@ -1,0 +1,49 @@
+"""Where values enter the project: real environment variables, and ``.env`` for those that aren't set."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config import engine
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+
+def database(alias: str, variable: str) -> dict[str, Any]:
+    """The configuration of ``alias`` from the URL in ``variable``, with what the engine needs.
+
+    The variable's name travels along, so that an error about a database can say where its URL is.
+    """
+    url: str = env.str(variable, default="")
+    if not url:
+        raise ImproperlyConfigured(
+            f"The database {alias!r} has no URL: {variable} is not set. "
+            f"Add the line that .env.example has for it to .env, such as {variable}={engine.EXAMPLE_URL}"
+        )
+    return from_url(alias, variable, url)
+
+
+def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
+    """The configuration of ``alias`` from ``url``, which was found in ``variable``."""
+    fault = f"{variable}, the URL of the database {alias!r}, can't be used"
+    remedy = f"Mend it in .env; it looks like {engine.EXAMPLE_URL}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            config: dict[str, Any] = env.db_url_config(url)
+    except (ValueError, UserWarning) as error:
+        reason = "it is no database URL" if isinstance(error, UserWarning) else str(error)
+        raise ImproperlyConfigured(f"{fault}: {reason}. {remedy}") from None
+    if config.get("ENGINE") != engine.ENGINE:
+        raise ImproperlyConfigured(
+            f"{fault}: it starts with {url.partition(':')[0]!r}, and this project is set up for {engine.ENGINE} "
+            f"(config/engine.py). {remedy}"
+        )
+    if not config.get("NAME"):
+        raise ImproperlyConfigured(f"{fault}: it names no database. {remedy}")
+    return engine.with_defaults({**config, "VARIABLE": variable}, BASE_DIR)

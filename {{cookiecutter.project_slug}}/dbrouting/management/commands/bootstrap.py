@@ -1,0 +1,46 @@
+"""From a fresh checkout to a project that runs; safe to repeat."""
+
+from argparse import BooleanOptionalAction
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
+
+from dbrouting.aliases import apps_on, usable_aliases
+from dbrouting.provisioning import create_database
+from dbrouting.reachability import describe
+from dbrouting.targets import get_targets
+
+
+class Command(BaseCommand):
+    help = "Creates and migrates every database and, in development, loads the demo data."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--demo",
+            action=BooleanOptionalAction,
+            default=settings.DEBUG,
+            help="Load the demo data and make a demo staff user (by default only when DJANGO_DEBUG is true).",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        verbosity = options["verbosity"]
+        for alias in usable_aliases():
+            if apps_on(alias):
+                self._create(alias)
+        call_command("migrate", verbosity=verbosity, interactive=False)
+        if options["demo"] and "seed_demo" in get_commands():
+            get_targets().prepare_demo()
+            call_command("seed_demo", verbosity=verbosity)
+        self.stdout.write(self.style.SUCCESS("Ready. Start the site: python manage.py runserver"))
+
+    def _create(self, alias: str) -> None:
+        try:
+            created = create_database(connections[alias])
+        except DatabaseError as error:
+            raise CommandError(describe(alias, error, then="python manage.py bootstrap")) from error
+        if created:
+            self.stdout.write(f"Created the database {alias}.")

@@ -1,0 +1,95 @@
+"""``migrate`` for every database, in an order that works on empty servers.
+
+Django's own migrates ``default`` and says nothing of the others. This one does all of them unless ``--database``
+names one, goes on when one fails, and refuses a database where the routers allow no table: Django would record
+every migration there as applied, and the tables would never be made.
+"""
+
+import sys
+from typing import Any
+
+from django.core.checks import Tags
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands import migrate
+from django.db import connections
+
+from dbrouting.aliases import apps_on, is_dummy, lives_on, migratable_aliases
+from dbrouting.provisioning import migration_lock
+from dbrouting.reachability import require_reachable, variable_of
+
+
+class Command(migrate.Command):
+    help = "Updates the schema of every database, or of the one that --database names."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        database = next(action for action in parser._actions if action.dest == "database")
+        database.default = None
+        database.choices = None  # fixed when the parser is built, and without the unlisted aliases
+        database.metavar = "ALIAS"
+        database.help = "Migrate this database only. By default every database that holds tables is migrated."
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
+        """Checks that connect are run per database: one that is down must not keep the others from theirs."""
+        return {**super().get_check_kwargs({**options, "database": ""}), "databases": []}
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["database"] is not None:
+            require_migratable(options["database"], options)
+            self._migrate(options["database"], *args, **options)
+            return
+        aliases = [alias for alias in migratable_aliases() if lives_on(options["app_label"], alias)]
+        if not aliases:
+            raise CommandError(f"No database holds {options['app_label'] or 'any app'}: the routers allow it nowhere.")
+        failures = {alias: error for alias in aliases if (error := self._try(alias, *args, **options))}
+        self._report(failures, aliases)
+
+    def _try(self, alias: str, *args: Any, **options: Any) -> BaseException | None:
+        """Migrate ``alias``; the error instead of raising it, so that the other databases get their turn."""
+        if options["verbosity"] >= 1:
+            self.stdout.write(self.style.MIGRATE_HEADING(f"Database {alias} ({variable_of(alias)}):"))
+        try:
+            self._migrate(alias, *args, **{**options, "database": alias})
+        except (Exception, SystemExit) as error:  # `--check` exits
+            if options["traceback"]:
+                raise
+            return error
+        return None
+
+    def _migrate(self, alias: str, *args: Any, **options: Any) -> None:
+        require_reachable(alias, then=f"python manage.py migrate --database={alias}")
+        self.check(databases=[alias], tags=[Tags.database])
+        if options["plan"] or options["check_unapplied"]:
+            super().handle(*args, **options)
+            return
+        with migration_lock(connections[alias]):
+            super().handle(*args, **options)
+
+    def _report(self, failures: dict[str, BaseException], aliases: list[str]) -> None:
+        if not failures:
+            return
+        if all(isinstance(error, SystemExit) for error in failures.values()):
+            sys.exit(1)
+        reasons = "\n".join(f"  {alias}: {str(error) or type(error).__name__}" for alias, error in failures.items())
+        raise CommandError(
+            f"{len(failures)} of {len(aliases)} databases are not migrated:\n{reasons}\n"
+            "The others are done. Mend the cause and run `python manage.py migrate` again; --traceback shows where."
+        )
+
+
+def require_migratable(alias: str, options: dict[str, Any]) -> None:
+    """Raise CommandError if ``alias`` can't or must not be migrated."""
+    if alias not in connections.settings:
+        raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(connections)}.")
+    if is_dummy(alias):
+        raise CommandError(f"DATABASES[{alias!r}] is empty: there is nothing to migrate. Run: python manage.py migrate")
+    app_label = options["app_label"]
+    if options["run_syncdb"] or lives_on(app_label, alias):  # test runners prepare every alias they may use
+        return
+    what = app_label or "any table"
+    here = ", ".join(apps_on(alias)) or "nothing"
+    homes = ", ".join(home for home in migratable_aliases() if lives_on(app_label, home))
+    raise CommandError(
+        f"The routers don't allow {what} on {alias!r} (there: {here}). Migrating would record migrations as applied "
+        f"without making their tables. Run it on: {homes or 'no database holds it'}."
+    )

@@ -1,0 +1,152 @@
+"""``DATABASES`` as a mapping that knows more aliases than it lists.
+
+Django walks over every *listed* alias several times a request (``close_old_connections``, ``reset_queries``,
+``make_view_atomic``): a cost for each alias, and "dictionary changed size during iteration" for the thread that
+walks while another adds a key. So aliases that come and go are never listed: iteration shows the static ones,
+look-up also finds those that ``resolve`` derives from their name and those that ``borrowed`` lends out.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from typing import Any
+
+from django.core.signals import request_finished, request_started
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+DatabaseConfig = dict[str, Any]
+
+
+def alias_matches(alias: str, patterns: Iterable[str]) -> bool:
+    """Whether ``alias`` is one of ``patterns``: aliases, or shell patterns such as ``"archive_*"``."""
+    return any(fnmatchcase(alias, pattern) for pattern in patterns)
+
+
+def complete(config: Mapping[str, Any]) -> DatabaseConfig:
+    """A copy of ``config`` with every key Django expects; Django itself completes only what is listed at start."""
+    completed: DatabaseConfig = connections.configure_settings({DEFAULT_DB_ALIAS: dict(config)})[DEFAULT_DB_ALIAS]
+    return completed
+
+
+class DatabaseMapping(dict[str, DatabaseConfig]):
+    """Listed aliases plus unlisted ones.
+
+    ``resolve(alias)`` gives the configuration of an unlisted alias, or ``None`` if there is no such alias; it is
+    asked in the middle of requests, so it must not query. ``unlisted()`` gives all of them, for commands that act
+    on every database, and may query.
+    """
+
+    def __init__(
+        self,
+        listed: Mapping[str, DatabaseConfig],
+        resolve: Callable[[str], DatabaseConfig | None] = lambda alias: None,
+        unlisted: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        super().__init__(listed)
+        self.unlisted = unlisted
+        self._resolve = resolve
+        self._borrowed: dict[str, _Loan] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, alias: object) -> bool:
+        return super().__contains__(alias) or (isinstance(alias, str) and self._find(alias) is not None)
+
+    def __missing__(self, alias: str) -> DatabaseConfig:
+        config = self._find(alias)
+        if config is None:
+            raise KeyError(alias)
+        return complete(config)
+
+    def is_listed(self, alias: str) -> bool:
+        return super().__contains__(alias)
+
+    def _find(self, alias: str) -> DatabaseConfig | None:
+        loan = self._borrowed.get(alias)
+        return self._resolve(alias) if loan is None else loan.config
+
+    @contextmanager
+    def borrowed(self, config: DatabaseConfig) -> Iterator[str]:
+        """An alias for ``config`` while the block runs; blocks that run at once with equal ones share it.
+
+        The alias is derived from the configuration, so a connection object that some thread still holds can only
+        ever mean the same database.
+        """
+        alias = borrowed_alias(config)
+        with self._lock:
+            loan = self._borrowed.setdefault(alias, _Loan(dict(config)))
+            loan.borrowers += 1
+        try:
+            yield alias
+        finally:
+            with self._lock:
+                loan.borrowers -= 1
+                if not loan.borrowers:
+                    del self._borrowed[alias]
+            if not loan.borrowers:
+                loan.close()
+                _forget(alias)
+
+    def note_connection(self, connection: BaseDatabaseWrapper) -> None:
+        """Remember an unlisted connection, for nothing else of Django's will ever close it."""
+        loan = self._borrowed.get(connection.alias)
+        if loan is not None:
+            loan.connections.append(connection)
+        elif not self.is_listed(connection.alias):
+            _opened_here().add(connection.alias)
+
+
+class _Loan:
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+        self.borrowers = 0
+        self.connections: list[BaseDatabaseWrapper] = []
+
+    def close(self) -> None:
+        """Close what any thread opened: async code opens its connections in a worker thread."""
+        for connection in self.connections:
+            connection.inc_thread_sharing()
+            BaseDatabaseWrapper.close(connection)  # SQLite's own ``close`` spares in-memory databases
+
+
+def borrowed_alias(config: Mapping[str, Any]) -> str:
+    """The alias ``borrowed`` uses for ``config``; it tells nothing of the password inside."""
+    text = json.dumps(config, sort_keys=True, default=repr)
+    return "borrowed_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_thread = threading.local()  # Django's connections belong to a thread too
+
+
+def _opened_here() -> set[str]:
+    aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
+    return aliases
+
+
+def _forget(alias: str) -> None:
+    """Drop this thread's connection object, if it ever made one."""
+    with suppress(AttributeError):
+        del connections[alias]
+
+
+def _note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    if isinstance(connections.settings, DatabaseMapping):
+        connections.settings.note_connection(connection)
+
+
+def close_old_unlisted_connections(**kwargs: object) -> None:
+    """What ``django.db.close_old_connections`` does for listed aliases, for the ones this thread opened besides."""
+    for alias in tuple(_opened_here()):
+        connections[alias].close_if_unusable_or_obsolete()
+        if connections[alias].connection is None:
+            _opened_here().discard(alias)
+            _forget(alias)
+
+
+connection_created.connect(_note_connection)
+request_started.connect(close_old_unlisted_connections)
+request_finished.connect(close_old_unlisted_connections)

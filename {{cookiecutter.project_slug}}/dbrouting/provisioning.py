@@ -1,0 +1,135 @@
+"""Make, copy and drop physical databases, and lock one: the only code that knows the engines apart.
+
+Every function takes a connection, whose database need not exist yet.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from django.conf import settings
+from django.core.files import locks
+from django.core.management.base import CommandError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Provisioner(Protocol):
+    """What an engine must be able to do."""
+
+    def exists(self, connection: BaseDatabaseWrapper) -> bool: ...
+    def create(self, connection: BaseDatabaseWrapper) -> None: ...
+    def drop(self, connection: BaseDatabaseWrapper) -> None: ...
+    def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+        """Take the lock until ``stack`` closes, without waiting; False if someone else holds it."""
+
+
+class SQLite:
+    def exists(self, connection: BaseDatabaseWrapper) -> bool:
+        return is_in_memory(connection) or sqlite_path(connection).exists()
+
+    def create(self, connection: BaseDatabaseWrapper) -> None:
+        path = sqlite_path(connection)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        connection.close()
+        path = sqlite_path(connection)
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+    def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+        if is_in_memory(connection):
+            return True
+        path = sqlite_path(connection)
+        lock_file = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
+        return locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB)  # a killed process lets go of it
+
+
+class Server:
+    """What PostgreSQL and MySQL have in common: a database is made by SQL sent to another one."""
+
+    find: str
+    take_lock: str
+
+    def exists(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(self.find, [connection.settings_dict["NAME"]])
+            return cursor.fetchone() is not None
+
+    def create(self, connection: BaseDatabaseWrapper) -> None:
+        self._execute(connection, "CREATE DATABASE")
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        connection.close()
+        self._execute(connection, "DROP DATABASE")
+
+    def _execute(self, connection: BaseDatabaseWrapper, verb: str) -> None:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f"{verb} {connection.ops.quote_name(connection.settings_dict['NAME'])}")
+
+    def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+        session = connection.copy()  # a session of its own, so that no migration can end it
+        session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
+        stack.callback(session.close)
+        with session.cursor() as cursor:
+            cursor.execute(self.take_lock, [f"migrate {connection.settings_dict['NAME']}"])
+            return cursor.fetchone() in [(True,), (1,)]
+
+
+class PostgreSQL(Server):
+    find = "SELECT 1 FROM pg_database WHERE datname = %s"
+    take_lock = "SELECT pg_try_advisory_lock(hashtext(%s))"
+
+
+class MySQL(Server):
+    find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    take_lock = "SELECT GET_LOCK(LEFT(%s, 64), 0)"
+
+
+PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}
+
+
+def database_exists(connection: BaseDatabaseWrapper) -> bool:
+    return PROVISIONERS[connection.vendor].exists(connection)
+
+
+def create_database(connection: BaseDatabaseWrapper) -> bool:
+    """Make the database if it is missing; True if it was."""
+    if database_exists(connection):
+        return False
+    PROVISIONERS[connection.vendor].create(connection)
+    return True
+
+
+def drop_database(connection: BaseDatabaseWrapper) -> None:
+    """Remove the database and all its rows, for good."""
+    if database_exists(connection):
+        PROVISIONERS[connection.vendor].drop(connection)
+
+
+@contextmanager
+def migration_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Keep a second ``migrate`` off this database; two at once can leave a migration half applied.
+
+    Raises CommandError at once if another run holds the lock. The lock goes with the process that holds it.
+    """
+    with ExitStack() as stack:
+        if not PROVISIONERS[connection.vendor].lock(connection, stack):
+            raise CommandError(
+                f"Another `migrate` is at work on the database {connection.alias!r}. Wait until it has ended, then "
+                "run this command again."
+            )
+        yield
+
+
+def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
+    name = str(connection.settings_dict["NAME"])
+    return name == ":memory:" or "mode=memory" in name
+
+
+def sqlite_path(connection: BaseDatabaseWrapper) -> Path:
+    """The file of an SQLite database, whose name may be a URI such as ``file:/data/shop.sqlite3?mode=ro``."""
+    name = str(connection.settings_dict["NAME"])
+    return Path(settings.BASE_DIR, name.removeprefix("file:").partition("?")[0])

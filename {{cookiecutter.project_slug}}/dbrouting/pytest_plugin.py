@@ -1,0 +1,36 @@
+"""What the project's tests share; ``tests/conftest.py`` loads it."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import AsyncClient, Client
+
+from dbrouting.aliases import usable_aliases
+from dbrouting.testing import shared_mirrors
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A bare ``django_db`` mark means every database that can be connected to, not ``default`` alone."""
+    mark = item.get_closest_marker("django_db")
+    if mark and "databases" not in mark.kwargs:
+        item.add_marker(pytest.mark.django_db(*mark.args, databases=usable_aliases(), **mark.kwargs), append=False)
+
+
+@pytest.fixture(autouse=True)
+def _mirrors_see_the_open_transaction(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("db")
+    with shared_mirrors():
+        yield
+
+
+@pytest.fixture
+def site_client() -> Client:
+    """A browser on the site."""
+    return Client()
+
+
+@pytest.fixture
+def async_site_client() -> AsyncClient:
+    """The same, for asynchronous views."""
+    return AsyncClient()

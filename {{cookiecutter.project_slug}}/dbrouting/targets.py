@@ -1,0 +1,46 @@
+"""Which database the project's own commands act on: one mechanism for all of them.
+
+``settings.DATABASE_TARGETS`` names the class, so that a command written against it works unchanged when there is
+more than one answer.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from dbrouting.overrides import in_database
+
+Target = tuple[str, AbstractContextManager[object]]
+
+
+class DatabaseTargets:
+    """Act where the routers say, or on the alias given by ``--database``."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--database", metavar="ALIAS", help="Act on this database instead of the routed ones.")
+
+    def each(self, options: dict[str, Any]) -> Iterator[Target]:
+        """Pairs of a label to print (empty if there is only one target) and the context to work in."""
+        alias = options.get("database")
+        if alias is None:
+            yield from self.routed(options)
+        elif alias in connections.settings:
+            yield alias, in_database(alias, write=True)
+        else:
+            raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(connections)}.")
+
+    def routed(self, options: dict[str, Any]) -> Iterator[Target]:
+        yield "", nullcontext()
+
+    def prepare_demo(self) -> None:
+        """Make whatever the demo data needs besides migrated databases: nothing, here."""
+
+
+def get_targets() -> DatabaseTargets:
+    targets: DatabaseTargets = import_string(settings.DATABASE_TARGETS)()
+    return targets

@@ -1,0 +1,82 @@
+"""Test helpers: every database usable in tests, and assertions about where queries went."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.functional import classproperty
+
+from dbrouting.aliases import usable_aliases
+
+
+@contextmanager
+def assert_routed_to(alias: str) -> Iterator[list[str]]:
+    """Every query of this thread inside the block goes to ``alias``, and there is at least one.
+
+    Gives the list that the statements are gathered in. Sees listed aliases only.
+    """
+    statements: list[str] = []
+    strays: list[str] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        asked = context["connection"].alias
+        statements.append(sql)
+        if asked != alias:
+            strays.append(f"  {asked}: {sql}")
+        return execute(sql, params, many, context)
+
+    with ExitStack() as stack:
+        for usable in usable_aliases():
+            stack.enter_context(connections[usable].execute_wrapper(note))
+        yield statements
+    if strays:
+        raise AssertionError(f"Not every query went to {alias!r}:\n" + "\n".join(strays))
+    if not statements:
+        raise AssertionError(f"No query was made; one on {alias!r} was expected.")
+
+
+class EveryDatabase:
+    """Mixin that lets a ``django.test.TestCase`` use every database, also the ones that mirror another.
+
+    Listing them as ``databases = "__all__"`` would take in a dummy ``default`` too, whose lack of transactions makes
+    ``TestCase`` give up its rollback on all of them.
+    """
+
+    @classproperty
+    def databases(cls) -> set[str]:  # noqa: N805  a class property's argument is the class
+        return set(usable_aliases())
+
+    def setUp(self) -> None:
+        super().setUp()  # type: ignore[misc]  # a mixin: TestCase comes after it
+        self.enterContext(shared_mirrors())  # type: ignore[attr-defined]  # likewise
+
+
+@contextmanager
+def shared_mirrors() -> Iterator[None]:
+    """Let the aliases with ``TEST["MIRROR"]`` work inside the open transaction of a ``TestCase``.
+
+    Django points a mirror at the other's database through a connection of its own, which sees no uncommitted row and,
+    on SQLite, runs into "database table is locked". Here it borrows the other's session.
+    """
+    with ExitStack() as stack:
+        for alias in usable_aliases():
+            source = connections[alias].settings_dict["TEST"]["MIRROR"]
+            if source and connections[source].in_atomic_block:
+                stack.enter_context(_lent(connections[source], connections[alias]))
+        yield
+
+
+@contextmanager
+def _lent(source: BaseDatabaseWrapper, mirror: BaseDatabaseWrapper) -> Iterator[None]:
+    mirror.close()
+    mirror.connection = source.connection
+    mirror.in_atomic_block = True
+    mirror.autocommit = source.autocommit
+    try:
+        yield
+    finally:
+        mirror.connection = None
+        mirror.in_atomic_block = False
+        mirror.savepoint_ids.clear()

@@ -1,0 +1,32 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from tqdm import tqdm
+
+from dbrouting.targets import get_targets
+from demo.seeding import STEPS, Seeded, ensure_staff_user, seed
+
+
+class Command(BaseCommand):
+    help = "Loads the demo data. Run it as often as you like: it only adds what is missing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        get_targets().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for label, context in get_targets().each(options):
+            with context:
+                self._seed(label)
+
+    def _seed(self, label: str) -> None:
+        """One line for each kind of row, after the target's name if there is more than one target."""
+        with tqdm(total=STEPS, desc=label or "demo data", leave=False, disable=None) as bar:
+            seeded = seed(bar.update)
+        self.stdout.write(f"Demo data{f' of {label}' if label else ''}:")
+        for kind, counts in seeded.items():
+            self.stdout.write(self._line(kind, counts))
+        if credentials := ensure_staff_user():
+            self.stdout.write("  log in as {}, password {}".format(*credentials))
+
+    def _line(self, kind: str, counts: Seeded) -> str:
+        return f"  {kind}: {counts.created} created, {counts.already_there} already there"
