@@ -6,4 +6,5 @@ class DbRoutingConfig(AppConfig):
     verbose_name = "Database routing"
 
     def ready(self) -> None:
-        from dbrouting import checks, overrides  # noqa: F401  registers the checks, makes in_database safe
+        # Registers the checks and makes in_database safe.
+        from dbrouting import checks, overrides, topology_checks  # noqa: F401

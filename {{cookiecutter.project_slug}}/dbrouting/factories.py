@@ -21,5 +21,6 @@ class RoutedModelFactory(DjangoModelFactory[M]):
 
     @classmethod
     def _get_manager(cls, model_class: type[M]) -> Manager[M] | QuerySet[M]:
-        manager = getattr(model_class, "objects", model_class._default_manager)
-        return manager.using(cls._meta.database) if cls._meta.database else manager
+        manager: Manager[M] = getattr(model_class, "objects", model_class._default_manager)
+        alias: str | None = vars(cls._meta)["database"]
+        return manager.using(alias) if alias else manager

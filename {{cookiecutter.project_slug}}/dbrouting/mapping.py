@@ -107,7 +107,15 @@ class _Loan:
         self.connections: list[BaseDatabaseWrapper] = []
 
     def close(self) -> None:
-        """Close what any thread opened: async code opens its connections in a worker thread."""
+        """Close what any thread opened: async code opens its connections in a worker thread.
+
+        In a thread of its own, for Django refuses to close one in a thread that runs an event loop.
+        """
+        closer = threading.Thread(target=self._close_all)
+        closer.start()
+        closer.join()
+
+    def _close_all(self) -> None:
         for connection in self.connections:
             connection.inc_thread_sharing()
             BaseDatabaseWrapper.close(connection)  # SQLite's own ``close`` spares in-memory databases

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, ParamSpec, TypeVar, cast
 
 from django.db import connections
 from django.db.models import Model, QuerySet
@@ -19,6 +19,9 @@ from django.utils.connection import ConnectionDoesNotExist
 from dynamic_db_router import router as library
 
 from dbrouting.mapping import DatabaseMapping, alias_matches, borrowed_alias
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ReadOnlyOverrideError(RuntimeError):
@@ -93,7 +96,7 @@ class in_database:  # noqa: N801  the library's name, which its users type
         if frame.loan is not None:
             frame.loan.__exit__(None, None, None)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"@in_database can't decorate the generator {function.__qualname__}(): its body runs between other "
@@ -102,16 +105,16 @@ class in_database:  # noqa: N801  the library's name, which its users type
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
-            async def inner_async(*args: Any, **kwargs: Any) -> Any:
+            async def inner_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 with self:
                     return self._keep_database(await function(*args, **kwargs))
 
-            return inner_async
+            return cast(Callable[P, R], inner_async)
 
         @wraps(function)
-        def inner(*args: Any, **kwargs: Any) -> Any:
+        def inner(*args: P.args, **kwargs: P.kwargs) -> R:
             with self:
-                return self._keep_database(function(*args, **kwargs))
+                return cast(R, self._keep_database(function(*args, **kwargs)))
 
         return inner
 

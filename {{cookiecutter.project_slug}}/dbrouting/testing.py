@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import TestCase
 from django.utils.functional import classproperty
 
 from dbrouting.aliases import usable_aliases
@@ -37,20 +38,18 @@ def assert_routed_to(alias: str) -> Iterator[list[str]]:
         raise AssertionError(f"No query was made; one on {alias!r} was expected.")
 
 
-class EveryDatabase:
-    """Mixin that lets a ``django.test.TestCase`` use every database, also the ones that mirror another.
+class EveryDatabaseTestCase(TestCase):
+    """A ``TestCase`` that may use every database, also the ones that mirror another.
 
     Listing them as ``databases = "__all__"`` would take in a dummy ``default`` too, whose lack of transactions makes
     ``TestCase`` give up its rollback on all of them.
     """
 
-    @classproperty
-    def databases(cls) -> set[str]:  # noqa: N805  a class property's argument is the class
-        return set(usable_aliases())
+    databases = classproperty(lambda cls: set(usable_aliases()))
 
     def setUp(self) -> None:
-        super().setUp()  # type: ignore[misc]  # a mixin: TestCase comes after it
-        self.enterContext(shared_mirrors())  # type: ignore[attr-defined]  # likewise
+        super().setUp()
+        self.enterContext(shared_mirrors())
 
 
 @contextmanager

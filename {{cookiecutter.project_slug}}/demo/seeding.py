@@ -5,11 +5,9 @@ it is, whatever you changed in it: seeding again only adds what is missing.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from django.conf import settings
-from django.contrib.auth.hashers import make_password
 from django.db import router
 from django.db.models import Model
 
@@ -17,6 +15,7 @@ from accounts.factories import UserFactory
 from accounts.models import User
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
+from dbrouting.sql import atomic_for
 from demo.data import CATALOGUE, CUSTOMERS, ORDERS, STAFF_PASSWORD, STAFF_USERNAME
 from orders.factories import OrderFactory, OrderLineFactory
 from orders.models import Order, OrderLine
@@ -56,14 +55,13 @@ def seed(progress: Callable[[], object] = lambda: None) -> dict[str, Seeded]:
 def _staff_user() -> User | None:
     if not settings.DEBUG:
         return None
-    user, _ = User.objects.get_or_create(
-        username=STAFF_USERNAME,
-        defaults={
-            "is_staff": True,
-            "is_superuser": True,
-            "password": partial(make_password, STAFF_PASSWORD),
-        },
-    )
+    with atomic_for(User):
+        user, is_new = User.objects.get_or_create(
+            username=STAFF_USERNAME, defaults={"is_staff": True, "is_superuser": True}
+        )
+        if is_new:
+            user.set_password(STAFF_PASSWORD)
+            user.save()
     return user
 
 
@@ -87,15 +85,11 @@ def _seed_catalogue(progress: Callable[[], object]) -> dict[str, Product]:
     return products
 
 
-def _seed_orders(
-    customers: dict[str, User], products: dict[str, Product], progress: Callable[[], object]
-) -> None:
+def _seed_orders(customers: dict[str, User], products: dict[str, Product], progress: Callable[[], object]) -> None:
     """Orders of customers who are there: the staff user is not, without `DEBUG`."""
     for sample in ORDERS:
         if customer := customers.get(sample.username):
-            order = OrderFactory.create(
-                customer=customer, created_at=sample.created_at, status=sample.status
-            )
+            order = OrderFactory.create(customer=customer, created_at=sample.created_at, status=sample.status)
             for slug, quantity in sample.quantities.items():
                 OrderLineFactory.create(order=order, product=products[slug], quantity=quantity)
         progress()

@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.requests import AuthenticatedHttpRequest
+from catalogue.models import Product
 from demo.footer import origins_of
 from orders.forms import PlaceOrderForm
 from orders.models import Order
@@ -44,6 +45,5 @@ def order_place(request: AuthenticatedHttpRequest) -> HttpResponse:
 
 
 def _order_form(request: AuthenticatedHttpRequest, form: PlaceOrderForm, status: HTTPStatus) -> HttpResponse:
-    products = form.fields["product"].queryset
-    context = {"form": form, "origins": origins_of(products, [request.user])}
+    context = {"form": form, "origins": origins_of(Product.objects.orderable(), [request.user])}
     return render(request, "orders/order_place.html", context, status=status)

@@ -11,14 +11,15 @@ DATABASES = DatabaseMapping(
     }
 )
 
-# App label → alias. An app that isn't named here lives on "default"; `manage.py check --deploy` lists those.
-# Users, their permissions, log entries, content types and sessions refer to each other: they move together.
+# App label → alias. An app that isn't named lives on "default", and `manage.py check` lists it.
 DATABASE_APPS_MAPPING = {
+    # Users, permissions, log entries and content types refer to each other, so they live together.
     "accounts": "auth_db",
     "admin": "auth_db",
     "auth": "auth_db",
     "contenttypes": "auth_db",
     "sessions": "auth_db",
+    "catalogue": "default",
     "orders": "orders_db",
 }
 

@@ -1,6 +1,7 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
 from dbrouting.targets import get_targets
@@ -16,7 +17,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         for label, context in get_targets().each(options):
             with context:
-                self._seed(label)
+                try:
+                    self._seed(label)
+                except (OperationalError, ProgrammingError) as error:
+                    raise CommandError(self._complaint(label, error)) from error
 
     def _seed(self, label: str) -> None:
         """One line for each kind of row, after the target's name if there is more than one target."""
@@ -27,6 +31,13 @@ class Command(BaseCommand):
             self.stdout.write(self._line(kind, counts))
         if credentials := ensure_staff_user():
             self.stdout.write("  log in as {}, password {}".format(*credentials))
+
+    def _complaint(self, label: str, error: Exception) -> str:
+        where = f" on {label}" if label else ""
+        return (
+            f"The demo data needs every table of accounts, catalogue and orders{where}: {error}.\n"
+            "To make the tables where the routers want them: python manage.py migrate"
+        )
 
     def _line(self, kind: str, counts: Seeded) -> str:
         return f"  {kind}: {counts.created} created, {counts.already_there} already there"

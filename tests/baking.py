@@ -1,0 +1,78 @@
+"""The template as git would ship it, the combinations of answers it allows, and projects baked from them."""
+
+import itertools
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+TEMPLATE = Path(__file__).parent.parent
+SKELETON = "{{cookiecutter.project_slug}}"
+SCAFFOLDING = ("_topologies", "_engines", "_includes")
+VARIABLES = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+
+
+class Combination(NamedTuple):
+    topology: str
+    database_engine: str
+    tenant_isolation: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+def is_legal(combination: Combination) -> bool:
+    """What the pre_gen hook accepts; test_generator compares the two."""
+    return combination.tenant_isolation == "database"
+
+
+def all_combinations() -> list[Combination]:
+    return [Combination(*choices) for choices in itertools.product(*(VARIABLES[name] for name in Combination._fields))]
+
+
+TOPOLOGIES: list[str] = VARIABLES["topology"]
+ENGINES: list[str] = VARIABLES["database_engine"]
+COMBINATIONS = [combination for combination in all_combinations() if is_legal(combination)]
+SQLITE = [combination for combination in COMBINATIONS if combination.database_engine == "sqlite"]
+
+
+def shipped_files() -> list[str]:
+    """The files a user gets: tracked ones, and those about to be, but nothing that git ignores."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TEMPLATE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return sorted(name for name in set(listing.split("\0")) if name and (TEMPLATE / name).is_file())
+
+
+def skeleton_files() -> list[str]:
+    return [name.removeprefix(f"{SKELETON}/") for name in shipped_files() if name.startswith(f"{SKELETON}/")]
+
+
+def copy_of_template(target: Path) -> Path:
+    for name in shipped_files():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TEMPLATE / name, target / name)
+    return target
+
+
+def files_of(project: Path) -> dict[str, bytes]:
+    """Every file of a project by its relative path."""
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+
+def expected_files(combination: Combination) -> Iterator[str]:
+    """The skeleton and the two chosen overlays, and the one file the hook writes."""
+    chosen = (f"_topologies/{combination.topology}/", f"_engines/{combination.database_engine}/")
+    yield ".env"
+    for name in skeleton_files():
+        if name.endswith("/NEXT_STEPS.txt"):
+            continue
+        overlay = next((prefix for prefix in chosen if name.startswith(prefix)), None)
+        if overlay or name.partition("/")[0] not in SCAFFOLDING:
+            yield name.removeprefix(overlay or "")

@@ -1,0 +1,60 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from baking import COMBINATIONS, Combination, copy_of_template
+from pytest_cookies.plugin import Cookies
+
+Bake = Callable[[Combination], Path]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `git clone` of the template would give, without stray files of the working copy."""
+    return copy_of_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def baked(cookies_session: Cookies, template: Path) -> Bake:
+    """A project for each combination, baked once in a session. Tests may run it but must not edit its files."""
+    projects: dict[Combination, Path] = {}
+
+    def bake(combination: Combination) -> Path:
+        if combination not in projects:
+            projects[combination] = bake_in(cookies_session, template, **combination._asdict())
+        return projects[combination]
+
+    return bake
+
+
+@pytest.fixture
+def fresh(cookies: Cookies, template: Path) -> Callable[..., Path]:
+    """A project of the test's own, baked from the answers given."""
+    return lambda **answers: bake_in(cookies, template, **answers)
+
+
+def bake_in(cookies: Cookies, template: Path, **answers: Any) -> Path:
+    result = cookies.bake(extra_context=answers, template=str(template))
+    if result.exception is not None:
+        raise result.exception
+    return result.project_path
+
+
+@pytest.fixture(params=COMBINATIONS, ids=str)
+def combination(request: pytest.FixtureRequest) -> Combination:
+    return request.param
+
+
+@pytest.fixture
+def project(baked: Bake, combination: Combination) -> Path:
+    return baked(combination)
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that must still be empty when the test is over: a refused answer leaves nothing behind."""
+    folder = tmp_path / "projects"
+    folder.mkdir()
+    yield folder
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,74 @@
+"""A wrong configuration is named before anything runs: the alias, the variable, what to do."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections
+
+from config import engine
+from config.env import database, from_url
+from dbrouting import checks, reachability
+from dbrouting.aliases import usable_aliases
+
+
+def test_a_missing_url_names_alias_and_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPORTS_DATABASE_URL", raising=False)
+
+    with pytest.raises(ImproperlyConfigured, match=r"'reports'.*REPORTS_DATABASE_URL is not set.*\.env"):
+        database("reports", "REPORTS_DATABASE_URL")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle://user:secret@host/name", "://", "http://host/secret"])
+def test_a_malformed_url_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        from_url("reports", "REPORTS_DATABASE_URL", url)
+
+    message = str(caught.value)
+    assert "'reports'" in message
+    assert "REPORTS_DATABASE_URL" in message
+    assert engine.EXAMPLE_URL in message
+    assert "secret" not in message
+
+
+def test_a_good_url_carries_the_name_of_its_variable() -> None:
+    assert from_url("reports", "REPORTS_DATABASE_URL", engine.EXAMPLE_URL)["VARIABLE"] == "REPORTS_DATABASE_URL"
+
+
+@pytest.mark.django_db
+def test_an_unreachable_database_is_named_with_its_variable_and_the_next_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alias = usable_aliases()[-1]
+
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connections[alias], "ensure_connection", refuse)
+
+    with pytest.raises(CommandError, match=f"'{alias}' can't be reached: connection refused") as caught:
+        reachability.require_reachable(alias, then="python manage.py migrate")
+
+    assert str(connections.settings[alias]["VARIABLE"]) in str(caught.value)
+    assert "python manage.py migrate" in str(caught.value)
+    assert reachability.explain_failure(then="python manage.py migrate") == str(caught.value)
+
+
+@pytest.mark.django_db
+def test_an_error_that_is_not_about_reaching_a_database_is_left_alone() -> None:
+    assert reachability.explain_failure("python manage.py migrate") is None
+
+
+def test_a_plain_dict_of_databases_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.conf.settings.DATABASES", {"default": {}})
+
+    assert [message.id for message in checks.check_mapping(None)] == ["dbrouting.E001"]
+
+
+def test_a_missing_override_router_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.conf.settings.DATABASE_ROUTERS", [object()])
+
+    assert [message.id for message in checks.check_override_router(None)] == ["dbrouting.E002"]
+
+
+def test_the_project_passes_its_own_checks() -> None:
+    call_command("check", "--tag=dbrouting", "--fail-level=WARNING")

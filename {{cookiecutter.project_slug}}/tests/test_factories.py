@@ -1,0 +1,54 @@
+"""Factories write where the router says, unless ``Meta.database`` names an alias."""
+
+import factory
+import pytest
+from django.db import connections, router
+
+from accounts.factories import UserFactory
+from accounts.models import User
+from catalogue.factories import CategoryFactory, ProductFactory
+from catalogue.models import Category, Product
+from dbrouting.factories import RoutedModelFactory
+from dbrouting.testing import assert_routed_to
+from orders.factories import OrderFactory
+from orders.models import Order
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_factory_writes_where_the_router_says() -> None:
+    home = router.db_for_write(Product)
+
+    with assert_routed_to(home):
+        product = ProductFactory.create()
+
+    assert product._state.db == home
+    assert product.category._state.db == home
+
+
+def test_every_model_of_a_batch_lands_in_its_own_home() -> None:
+    orders = OrderFactory.create_batch(3)
+    users = UserFactory.create_batch(3)
+
+    assert {order._state.db for order in orders} == {router.db_for_write(Order)}
+    assert {user._state.db for user in users} == {router.db_for_write(User)}
+
+
+def test_get_or_create_asks_the_same_database_twice() -> None:
+    first = CategoryFactory.create(slug="tea")
+    with assert_routed_to(router.db_for_write(Category)):
+        second = CategoryFactory.create(slug="tea")
+
+    assert first == second
+
+
+@pytest.mark.parametrize("alias", list(connections))
+def test_meta_database_wins_also_when_it_is_default(alias: str) -> None:
+    class Elsewhere(RoutedModelFactory[Category]):
+        name = factory.Sequence("Category {}".format)
+
+        class Meta:
+            model = Category
+            database = alias
+
+    assert Elsewhere._get_manager(Category).db == alias

@@ -1,0 +1,353 @@
+"""``in_database``: the manual override holds in threads, tasks and after errors, and leaves nothing behind."""
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dynamic_db_router
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connections
+from django.utils.connection import ConnectionDoesNotExist
+
+from catalogue.models import Product
+from dbrouting import overrides
+from dbrouting.aliases import usable_aliases
+from dbrouting.contexts import carry_context
+from dbrouting.mapping import DatabaseMapping
+from dbrouting.overrides import (
+    OverrideRouter,
+    ReadOnlyOverrideError,
+    StrictOverrideRouter,
+    current_override,
+    in_database,
+)
+
+FIRST, *_, LAST = usable_aliases()
+
+
+def read_alias() -> str | None:
+    return OverrideRouter().db_for_read(Product)
+
+
+def write_alias() -> str | None:
+    return OverrideRouter().db_for_write(Product)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over() -> Iterator[None]:
+    yield
+    assert current_override() is None
+
+
+# What is overridden
+
+
+def test_without_a_block_it_has_no_opinion() -> None:
+    assert (read_alias(), write_alias()) == (None, None)
+
+
+def test_a_block_redirects_reads_only_unless_told() -> None:
+    with in_database(LAST):
+        assert (read_alias(), write_alias()) == (LAST, None)
+    with in_database(LAST, write=True):
+        assert (read_alias(), write_alias()) == (LAST, LAST)
+    with in_database(LAST, read=False, write=True):
+        assert (read_alias(), write_alias()) == (None, LAST)
+
+
+def test_the_strict_router_refuses_to_write_beside_a_read_only_block() -> None:
+    with in_database(LAST), pytest.raises(ReadOnlyOverrideError, match=f"write=True.*{LAST}|{LAST}.*write=True"):
+        StrictOverrideRouter().db_for_write(Product)
+    with in_database(LAST, write=True):
+        assert StrictOverrideRouter().db_for_write(Product) == LAST
+    assert StrictOverrideRouter().db_for_write(Product) is None
+
+
+def test_nested_blocks_are_undone_one_by_one() -> None:
+    with in_database(FIRST, write=True):
+        with in_database(LAST):
+            assert (read_alias(), write_alias()) == (LAST, FIRST)
+        assert (read_alias(), write_alias()) == (FIRST, FIRST)
+
+
+def test_an_exception_undoes_the_block() -> None:
+    with pytest.raises(ZeroDivisionError), in_database(LAST):
+        raise ZeroDivisionError
+    assert read_alias() is None
+
+
+def test_an_unknown_alias_is_refused_by_name() -> None:
+    with pytest.raises(ConnectionDoesNotExist, match=f"'nowhere'.*{FIRST}"), in_database("nowhere"):
+        pass
+
+
+def test_anything_but_an_alias_or_a_dict_is_refused() -> None:
+    with pytest.raises(ValueError, match="None"):
+        in_database(None)  # type: ignore[arg-type]  # the mistake under test
+
+
+@pytest.mark.parametrize("import_path", ["dynamic_db_router", "dynamic_db_router.router", "dbrouting.overrides"])
+def test_every_import_of_it_is_the_safe_one(import_path: str) -> None:
+    module = importlib.import_module(import_path)
+    with module.in_database(LAST):
+        assert read_alias() == LAST
+    assert dynamic_db_router.DynamicDbRouter().db_for_read(Product) is None
+
+
+# Threads and tasks
+
+
+async def _sees_its_own(alias: str, block: Any = None) -> bool:
+    with block or in_database(alias):
+        await asyncio.sleep(0.001)
+        in_thread = await asyncio.to_thread(read_alias)
+        in_sync_code = await sync_to_async(read_alias)()
+        await asyncio.sleep(0.001)
+        return (read_alias(), in_thread, in_sync_code) == (alias, alias, alias)
+
+
+def test_concurrent_tasks_see_their_own_block() -> None:
+    async def main() -> list[bool]:
+        with in_database(FIRST):  # entered in the parent first: its children share nothing they could change
+            found = await asyncio.gather(*(_sees_its_own(alias) for alias in [FIRST, LAST] * 20))
+            assert read_alias() == FIRST
+            return found
+
+    assert all(asyncio.run(main()))
+
+
+def test_concurrent_tasks_see_their_own_block_after_one_was_used_at_import() -> None:
+    with in_database(LAST):
+        pass
+
+    async def main() -> list[bool]:
+        return await asyncio.gather(*(_sees_its_own(alias) for alias in [FIRST, LAST] * 20))
+
+    assert all(asyncio.run(main()))
+
+
+def test_one_instance_serves_many_tasks_and_threads() -> None:
+    shared = in_database(LAST)
+
+    async def main() -> list[bool]:
+        return await asyncio.gather(*(_sees_its_own(LAST, shared) for _ in range(20)))
+
+    assert all(asyncio.run(main()))
+    barrier = threading.Barrier(4)
+
+    def work() -> str | None:
+        with shared:
+            barrier.wait()
+            return read_alias()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [future.result() for future in [pool.submit(work) for _ in range(4)]] == [LAST] * 4
+
+
+def test_the_library_as_published_does_leak_between_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the tests above can see the fault they are about."""
+    path = Path(dynamic_db_router.__file__).parent / "router.py"
+    spec = importlib.util.spec_from_file_location("published_router", path)
+    assert spec
+    assert spec.loader
+    published = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(published)
+    router = published.DynamicDbRouter()
+
+    async def sees_its_own(alias: str) -> bool:
+        with published.in_database(alias):
+            await asyncio.sleep(0.001)
+            return bool(router.db_for_read(Product) == alias)
+
+    async def main() -> list[bool]:
+        return await asyncio.gather(*(sees_its_own(alias) for alias in ["one", "two"] * 20))
+
+    assert not all(asyncio.run(main()))
+
+
+def test_a_new_thread_starts_without_the_block_unless_it_is_carried() -> None:
+    with ThreadPoolExecutor(2) as pool, in_database(LAST):
+        assert pool.submit(read_alias).result() is None
+        carried = carry_context(read_alias)
+        assert [future.result() for future in [pool.submit(carried) for _ in range(8)]] == [LAST] * 8
+
+
+# Decorators
+
+
+def test_it_decorates_functions() -> None:
+    @in_database(LAST)
+    def function(argument: int) -> tuple[int, str | None]:
+        return argument, read_alias()
+
+    assert function(1) == function(1) == (1, LAST)
+    assert read_alias() is None
+
+
+def test_it_decorates_coroutine_functions() -> None:
+    @in_database(LAST)
+    async def function() -> str | None:
+        await asyncio.sleep(0)
+        return read_alias()
+
+    assert asyncio.run(function()) == LAST
+
+
+def test_it_refuses_to_decorate_generators() -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="generator"):
+        in_database(LAST)(generator)
+
+
+def test_a_lazy_query_set_returned_by_a_decorated_function_keeps_its_database() -> None:
+    query_set = in_database(LAST)(lambda: Product.objects.filter(is_available=True))()
+    explicit = in_database(LAST)(lambda: Product.objects.using(FIRST))()
+
+    assert (query_set.db, explicit.db) == (LAST, FIRST)
+
+
+def test_a_block_left_by_a_generator_that_yields_inside_is_an_error_not_a_leak() -> None:
+    def generator() -> Iterator[None]:
+        with in_database(LAST):
+            yield
+
+    running = generator()
+    next(running)
+    with in_database(FIRST), pytest.raises(RuntimeError, match="yield"):
+        next(running)
+    overrides._active.set(None)
+
+
+# Configuration dictionaries
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> dict[str, Any]:
+    """The least that a user writes: Django adds the rest for listed databases only."""
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "archive.sqlite3")}
+
+
+def count_tables(alias: str | None) -> int:
+    assert alias
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM sqlite_master")
+        return int(cursor.fetchone()[0])
+
+
+def write_table(alias: str | None, name: str = "note") -> None:
+    assert alias
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} (id integer)")
+
+
+@pytest.fixture
+def unblocked_databases(django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_a_dict_is_a_database_while_the_block_runs_and_again_the_next_time(archive: dict[str, Any]) -> None:
+    before = dict(archive)
+    listed = list(connections)
+    for expected in (0, 1):
+        with in_database(archive, write=True):
+            alias = read_alias()
+            assert alias == write_alias()
+            assert count_tables(alias) == expected
+            write_table(alias, f"note_{expected}")
+            assert list(connections) == listed
+    assert archive == before
+    assert alias not in connections.settings
+    with pytest.raises(ConnectionDoesNotExist):
+        connections[str(alias)]
+
+
+def test_a_dict_that_is_never_entered_leaves_nothing(archive: dict[str, Any]) -> None:
+    unused = in_database(archive)
+
+    assert unused.database not in connections.settings
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_a_decorator_with_a_dict_works_more_than_once(archive: dict[str, Any]) -> None:
+    function = in_database(archive)(lambda: count_tables(read_alias()))
+
+    assert (function(), function()) == (0, 0)
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_an_in_memory_dict_starts_empty_each_time() -> None:
+    for _ in range(2):
+        with in_database({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}):
+            assert count_tables(read_alias()) == 0
+            write_table(read_alias())
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_dicts_come_and_go_in_threads_while_others_walk_over_all_connections(tmp_path: Path) -> None:
+    def lend(number: int) -> int:
+        for turn in range(30):
+            config = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / f"{number}-{turn % 3}.sqlite3")}
+            with in_database(config):
+                count_tables(read_alias())
+        return number
+
+    def walk(number: int) -> int:
+        for _ in range(300):
+            close_old_connections()
+        return number
+
+    def both(number: int) -> int:
+        return (lend if number % 2 else walk)(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(both, range(8))) == list(range(8))
+    assert isinstance(connections.settings, DatabaseMapping)
+    assert not connections.settings._borrowed
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_blocks_with_equal_dicts_share_the_alias_until_the_last_one_ends(archive: dict[str, Any]) -> None:
+    with in_database(archive):
+        with in_database(dict(archive)):
+            inner = read_alias()
+        assert read_alias() == inner
+        assert count_tables(inner) == 0
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_connections_opened_by_a_worker_thread_are_closed_with_the_block(archive: dict[str, Any]) -> None:
+    opened: list[Any] = []
+
+    def query() -> None:
+        opened.append(connections[str(read_alias())])
+        count_tables(read_alias())
+
+    async def main() -> None:
+        with in_database(archive):
+            await sync_to_async(query)()
+            assert opened[0].connection is not None
+
+    asyncio.run(main())
+    assert opened[0].connection is None
+
+
+def test_the_alias_of_a_dict_tells_no_secret() -> None:
+    block = in_database({"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "PASSWORD": "secret"})
+
+    assert "secret" not in block.database
+
+
+def test_a_plain_dict_of_databases_is_named_as_the_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "settings", dict(connections.settings))
+
+    with pytest.raises(TypeError, match="DatabaseMapping"), in_database({"ENGINE": "x"}):
+        pass
