@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from catalogue.models import Category, Product
-from demo.footer import origins_of
+from dbrouting.origins import origins_of
 
 
 @require_safe

@@ -48,6 +48,9 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
         unlisted: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         super().__init__(listed)
+        if not listed.get(DEFAULT_DB_ALIAS):
+            for config in listed.values():  # test databases would wait for one of "default", which there won't be
+                config.setdefault("TEST", {}).setdefault("DEPENDENCIES", [])
         self.unlisted = unlisted
         self._resolve = resolve
         self._borrowed: dict[str, _Loan] = {}

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.requests import AuthenticatedHttpRequest
 from catalogue.models import Product
-from demo.footer import origins_of
+from dbrouting.origins import origins_of
 from orders.forms import PlaceOrderForm
 from orders.models import Order
 from orders.services import ProductNotOrderableError, place_order

@@ -1,3 +1,5 @@
+"""Show a person the routing at work."""
+
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -5,7 +7,7 @@ from django.db.models import Model
 
 
 def origins_of(*groups: Iterable[object]) -> dict[str, list[str]]:
-    """Which database each kind of row came from: `{"orders_db": ["order lines", "orders"]}`.
+    """Which database each kind of row came from: ``{"orders_db": ["order lines", "orders"]}``.
 
     Every page shows it in its footer, so that you see the routing at work. Groups are read here at the
     latest: a queryset keeps the rows it reads. What is not a row, such as an anonymous user, is left out.

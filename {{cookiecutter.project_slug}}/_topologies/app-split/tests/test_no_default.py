@@ -1,0 +1,95 @@
+"""An empty ``default`` is legal once every app is mapped: checks, migrate, the site and the tests all work."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from django.conf import settings
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The project's environment with fresh databases and the settings of ``no_default``."""
+    urls = {
+        variable: f"sqlite:///{tmp_path}/{variable.lower()}.sqlite3"
+        for variable in ("AUTH_DATABASE_URL", "ORDERS_DATABASE_URL")
+    }
+    fresh = urls if "sqlite" in settings.DATABASES["auth_db"]["ENGINE"] else {}
+    paths = os.pathsep.join([str(settings.BASE_DIR), str(settings.BASE_DIR / "tests")])
+    return {**os.environ, **fresh, "DJANGO_SETTINGS_MODULE": "no_default", "PYTHONPATH": paths, "DJANGO_DEBUG": "True"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_checks_pass(run: Run) -> None:
+    run("manage.py", "check", "--fail-level=WARNING")
+
+
+def test_bootstrap_makes_migrates_and_fills_the_mapped_databases(run: Run) -> None:
+    output = run("manage.py", "bootstrap")
+
+    assert "Database auth_db (" in output
+    assert "Database orders_db (" in output
+    assert "Database default" not in output
+
+
+def test_the_site_runs(run: Run, environment: dict[str, str]) -> None:
+    run("manage.py", "bootstrap", "--verbosity=0")
+
+    with runserver(environment) as address, urlopen(address) as page:
+        assert page.status == 200
+        assert "orders_db" in page.read().decode()
+
+
+def test_the_suite_passes(run: Run) -> None:
+    """With the shipped plugin, which leaves the empty alias out: it has no transactions to roll back."""
+    output = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_pages.py", "tests/test_testing.py")
+
+    assert " passed" in output
+
+
+@contextmanager
+def runserver(environment: dict[str, str]) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "manage.py", "runserver", "--noreload", str(port)]
+    server = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        wait_for(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
+    for _ in range(200):
+        assert server.poll() is None, "The server stopped."
+        try:
+            urlopen(address).close()
+            return
+        except URLError:
+            time.sleep(0.05)
+    raise AssertionError("The server didn't answer in time.")
