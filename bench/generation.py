@@ -1,4 +1,4 @@
-"""How long a bake takes, compared with a template of one file baked in the same run: `uv run python bench/generation.py`.
+"""How long a bake takes, compared with a template of one file: `uv run python bench/generation.py`.
 
 The limit is 1.5 times. Both are run as the command a user types; the shortest of several runs counts.
 """

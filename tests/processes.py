@@ -18,14 +18,15 @@ TIMEOUT = 300
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The interpreter running the tests comes first on PATH; nothing of this pytest or its project leaks in."""
+    """The interpreter running the tests is the one that PATH and uv find; nothing of this pytest leaks in."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "DJANGO_", "VIRTUAL_ENV", "COVERAGE"))
+        if not name.startswith(("PYTEST_", "DJANGO_", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "COVERAGE"))
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-    return {**kept, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **changes}
+    uv = {"UV_PYTHON": os.path.realpath(sys.executable), "UV_PYTHON_DOWNLOADS": "never"}
+    return {**kept, **uv, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **changes}
 
 
 def run(project: Path, *command: str, stdin: str = "", **changes: str) -> str:

@@ -23,7 +23,7 @@ def database(alias: str, variable: str) -> dict[str, Any]:
     if not url:
         raise ImproperlyConfigured(
             f"The database {alias!r} has no URL: {variable} is not set. "
-            f"Add the line that .env.example has for it to .env, such as {variable}={engine.EXAMPLE_URL}"
+            f"Add a line such as {variable}={engine.EXAMPLE_URL} to .env; .env.example shows them all."
         )
     return from_url(alias, variable, url)
 

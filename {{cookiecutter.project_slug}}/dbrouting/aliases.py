@@ -42,8 +42,6 @@ def lives_on(app_label: str | None, alias: str) -> bool:
     """Whether ``app_label`` (any app, if ``None``) may have tables on ``alias``."""
     if app_label is None:
         return bool(apps_on(alias))
-    if app_label not in apps.app_configs:
-        return True  # Django names the unknown app better than we can
     has_models = any(apps.get_app_config(app_label).get_models())
     return app_label in apps_on(alias) if has_models else router.allow_migrate(alias, app_label)
 

@@ -69,13 +69,11 @@ def shared_mirrors() -> Iterator[None]:
 
 @contextmanager
 def _lent(source: BaseDatabaseWrapper, mirror: BaseDatabaseWrapper) -> Iterator[None]:
-    mirror.close()
-    mirror.connection = source.connection
-    mirror.in_atomic_block = True
-    mirror.autocommit = source.autocommit
+    """``TestCase`` began a transaction on the mirror's own session: nothing to check there, only to roll back."""
+    own, autocommit, in_atomic_block = mirror.connection, mirror.autocommit, mirror.in_atomic_block
+    mirror.connection, mirror.autocommit, mirror.in_atomic_block = source.connection, source.autocommit, True
     try:
         yield
     finally:
-        mirror.connection = None
-        mirror.in_atomic_block = False
-        mirror.savepoint_ids.clear()
+        mirror.connection, mirror.autocommit, mirror.in_atomic_block = own, autocommit, in_atomic_block
+        mirror.needs_rollback = in_atomic_block

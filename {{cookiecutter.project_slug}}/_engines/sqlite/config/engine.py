@@ -25,7 +25,10 @@ def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
 
 def read_only(config: dict[str, Any]) -> dict[str, Any]:
     """The same file, opened so that SQLite itself refuses to write."""
-    options = {key: value for key, value in config["OPTIONS"].items() if key != "init_command"}
+    # A read-only file can't change its journal mode, and has no write lock to take when a transaction begins.
+    options = {
+        key: value for key, value in config["OPTIONS"].items() if key not in {"init_command", "transaction_mode"}
+    }
     return {**config, "NAME": f"file:{config['NAME']}?mode=ro", "OPTIONS": options}
 
 

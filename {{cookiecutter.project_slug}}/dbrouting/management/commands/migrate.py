@@ -8,6 +8,7 @@ every migration there as applied, and the tables would never be made.
 import sys
 from typing import Any
 
+from django.apps import apps
 from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
@@ -34,6 +35,8 @@ class Command(migrate.Command):
         return {**super().get_check_kwargs({**options, "database": ""}), "databases": []}
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["app_label"] and options["app_label"] not in apps.app_configs:
+            raise CommandError(f"No installed app has the label {options['app_label']!r}.")
         if options["database"] is not None:
             require_migratable(options["database"], options)
             self._migrate(options["database"], *args, **options)

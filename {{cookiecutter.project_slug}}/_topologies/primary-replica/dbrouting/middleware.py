@@ -1,0 +1,113 @@
+"""One unit of work for each request, and a cookie that tells a client's next requests of its writes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control, patch_vary_headers
+
+from dbrouting.pinning import UnitOfWork, unit_of_work
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SALT = "dbrouting.middleware"
+
+
+class PrimaryPinningMiddleware:
+    """Comes first in ``MIDDLEWARE``: what runs before it is not part of the request's unit of work."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self.respond(request)
+        with unit_of_work(starts_pinned(request)) as unit:
+            response = self.get_response(request)
+        assert isinstance(response, HttpResponseBase)
+        return finished(response, unit)
+
+    async def respond(self, request: HttpRequest) -> HttpResponseBase:
+        with unit_of_work(starts_pinned(request)) as unit:
+            response = self.get_response(request)
+            assert isinstance(response, Awaitable)
+            answer = await response
+        return finished(answer, unit)
+
+
+def starts_pinned(request: HttpRequest) -> bool:
+    """A request that is going to write reads what it is going to change; one after a write reads its result."""
+    return request.method not in SAFE_METHODS or has_written_lately(request)
+
+
+def has_written_lately(request: HttpRequest) -> bool:
+    """Whether the client's cookie says so. It is signed: nobody can send all their reads to the primary."""
+    if not settings.PRIMARY_PIN_SECONDS or settings.PRIMARY_PIN_COOKIE not in request.COOKIES:
+        return False
+    seconds = settings.PRIMARY_PIN_SECONDS + 1  # the signature's time has no fractions
+    value = request.get_signed_cookie(settings.PRIMARY_PIN_COOKIE, default=None, salt=SALT, max_age=seconds)
+    return value is not None
+
+
+def finished(response: HttpResponseBase, unit: UnitOfWork) -> HttpResponseBase:
+    if unit.wrote and settings.PRIMARY_PIN_SECONDS:
+        set_pin_cookie(response)
+    # A file reads no database, and a server may send it faster if it isn't wrapped.
+    if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
+        keep_unit(response, unit)
+    return response
+
+
+def set_pin_cookie(response: HttpResponseBase) -> None:
+    """No shared cache may keep the response: it would pin everybody it is handed to."""
+    response.set_signed_cookie(
+        settings.PRIMARY_PIN_COOKIE,
+        "1",
+        salt=SALT,
+        max_age=settings.PRIMARY_PIN_SECONDS,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    patch_cache_control(response, private=True)
+    patch_vary_headers(response, ("Cookie",))
+
+
+def keep_unit(response: StreamingHttpResponse, unit: UnitOfWork) -> None:
+    """The body is made after the middleware has returned; it still belongs to the request.
+
+    A write in it comes too late for the cookie, whose header is sent, but pins the rest of the body.
+    """
+    body = response.streaming_content
+    if isinstance(body, AsyncIterator):
+        response.streaming_content = streamed_async(body, unit)
+    else:
+        response.streaming_content = streamed(iter(body), unit)
+
+
+def streamed(chunks: Iterator[bytes], unit: UnitOfWork) -> Iterator[bytes]:
+    """Never yields inside the block: whoever asks for the next chunk may do so in another context."""
+    while True:
+        with unit.active():
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def streamed_async(chunks: AsyncIterator[bytes], unit: UnitOfWork) -> AsyncIterator[bytes]:
+    while True:
+        with unit.active():
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        yield chunk

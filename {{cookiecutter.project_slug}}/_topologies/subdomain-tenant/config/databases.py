@@ -1,0 +1,79 @@
+"""The databases: one that is shared, and one for each tenant, found by its alias and never listed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import engine
+from config.env import database, env
+from dbrouting.hosts import normalise_host
+from dbrouting.mapping import DatabaseMapping
+from dbrouting.tenant_names import is_database_prefix, name_of
+
+# The site at this domain is the shared one; the tenants' sites are at its subdomains and at domains of their own.
+TENANT_BASE_DOMAIN = normalise_host(env.str("TENANT_BASE_DOMAIN", default="localhost"))
+
+# A tenant's database is called <prefix>_<name>.
+TENANT_DATABASE_PREFIX = env.str("TENANT_DATABASE_PREFIX", default="tenant")
+if not is_database_prefix(TENANT_DATABASE_PREFIX):
+    raise ImproperlyConfigured(
+        f"TENANT_DATABASE_PREFIX={TENANT_DATABASE_PREFIX!r} in .env can't begin a database's name: use lower-case "
+        "letters, digits and _, a letter first, at most 42 characters."
+    )
+
+SHARED_DATABASE = database("default", "DATABASE_URL")
+TENANT_SERVER = (
+    database("tenant_*", "TENANT_DATABASE_URL") if env.str("TENANT_DATABASE_URL", default="") else SHARED_DATABASE
+)
+
+
+def tenant_database(alias: str) -> dict[str, Any] | None:
+    """The configuration of a tenant's alias, from the alias alone: whether there is such a tenant isn't asked.
+
+    A name that would lead to the shared database has none.
+    """
+    name = name_of(alias)
+    if name is None:
+        return None
+    config = engine.with_name(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{name}")
+    return None if config["NAME"] == SHARED_DATABASE["NAME"] else config
+
+
+def tenant_aliases() -> Iterable[str]:
+    """The aliases of all tenants, from their table; for commands that act on every database."""
+    from tenants.services import tenant_aliases
+
+    return tenant_aliases()
+
+
+DATABASES = DatabaseMapping({"default": SHARED_DATABASE}, resolve=tenant_database, unlisted=tenant_aliases)
+
+# Apps whose tables exist once, in the shared database. Every request may use them, whichever site it is for.
+SHARED_APPS = ["tenants", "reference"]
+
+# Apps that the shared site needs too: their tables are in the shared database and in each tenant's, with rows of
+# their own. An app that is in neither list has its tables in the tenants' databases only.
+EVERY_SITE_APPS = ["accounts", "admin", "auth", "contenttypes", "sessions"]
+
+# Host → alias, for the hosts that belong to a tenant whatever its row or the table of domains says: it wins over
+# both, and costs no query. The alias may also be a listed database that was there before there were tenants.
+DYNAMIC_DB_ROUTES = {normalise_host(host): alias for host, alias in env.dict("DYNAMIC_DB_ROUTES", default={}).items()}
+for host, alias in DYNAMIC_DB_ROUTES.items():
+    if not host or alias == "default" or alias not in DATABASES:
+        raise ImproperlyConfigured(
+            f"DYNAMIC_DB_ROUTES in .env has {host}={alias}: it takes host=alias, where the host has no port or path "
+            "and the alias is tenant_<name>, or a database that config/databases.py lists."
+        )
+
+TENANT_LOOKUP = "tenants.lookup.find_tenant"
+SHARED_URLCONF = "tenants.urls_shared"
+
+DATABASE_ROUTERS = [
+    "dbrouting.routers.SharedAppsRouter",
+    "dbrouting.routers.TenantOverrideRouter",
+    "dbrouting.routers.TenantRouter",
+]
+DATABASE_MIDDLEWARE = ["dbrouting.middleware.SubdomainTenantMiddleware"]
+DATABASE_APPS = ["tenants", "reference"]
+DATABASE_TARGETS = "tenants.targets.TenantTargets"

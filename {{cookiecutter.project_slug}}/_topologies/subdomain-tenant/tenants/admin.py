@@ -1,0 +1,46 @@
+"""The admin of the shared site: the tenants, and what exists once.
+
+A site of its own, for the staff of a tenant has no business here. The tenants' admin is Django's ``admin.site``.
+"""
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Model
+from django.http import HttpRequest
+
+from accounts.models import User
+from reference.models import Currency
+from tenants.models import Domain, Tenant
+
+shared_admin = admin.AdminSite(name="admin")
+shared_admin.site_header = "Tenants"
+shared_admin.register(User, UserAdmin)
+shared_admin.register(Group, GroupAdmin)
+
+
+class DomainInline(admin.TabularInline[Domain, Tenant]):
+    model = Domain
+    extra = 0
+
+
+@admin.register(Tenant, site=shared_admin)
+class TenantAdmin(admin.ModelAdmin[Tenant]):
+    """Tenants come and go by ``create_tenant``: a row alone has no database."""
+
+    list_display = ["name", "is_active", "created_at"]
+    list_filter = ["is_active"]
+    readonly_fields = ["name", "created_at"]
+    search_fields = ["name", "domains__host"]
+    inlines = [DomainInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Currency, site=shared_admin)
+class CurrencyAdmin(admin.ModelAdmin[Currency]):
+    list_display = ["code", "name"]

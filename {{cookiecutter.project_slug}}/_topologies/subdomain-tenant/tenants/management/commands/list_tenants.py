@@ -1,0 +1,33 @@
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = "Lists the tenants with their aliases and host names."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Print a JSON array, for programs.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = [describe(tenant) for tenant in Tenant.objects.prefetch_related("domains")]
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+            return
+        for row in rows:
+            state = "" if row["is_active"] else "  suspended"
+            self.stdout.write(f"{row['name']:<20}  {row['alias']:<27}  {', '.join(row['hosts'])}{state}")
+
+
+def describe(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "id": str(tenant.id),
+        "name": tenant.name,
+        "alias": tenant.alias,
+        "hosts": [domain.host for domain in tenant.domains.all()],
+        "is_active": tenant.is_active,
+        "created_at": tenant.created_at.isoformat(),
+    }
