@@ -36,7 +36,7 @@ def run(project: Path, *command: str, stdin: str = "", **changes: str) -> str:
         result = subprocess.run(
             words,
             cwd=project,
-            env=environment(**changes),
+            env=environment(PWD=str(project), **changes),
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

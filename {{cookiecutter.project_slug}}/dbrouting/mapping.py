@@ -99,7 +99,7 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
         loan = self._borrowed.get(connection.alias)
         if loan is not None:
             loan.connections.append(connection)
-        elif not self.is_listed(connection.alias):
+        elif connection.alias in self and not self.is_listed(connection.alias):
             _opened_here().add(connection.alias)
 
 

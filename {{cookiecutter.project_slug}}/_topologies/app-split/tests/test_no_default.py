@@ -8,25 +8,40 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
+from django.db import connections
+
+from config.env import env, from_url
+from dbrouting.provisioning import drop_database
 
 Run = Callable[..., str]
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """The project's environment with fresh databases and the settings of ``no_default``."""
-    urls = {
-        variable: f"sqlite:///{tmp_path}/{variable.lower()}.sqlite3"
-        for variable in ("AUTH_DATABASE_URL", "ORDERS_DATABASE_URL")
-    }
-    fresh = urls if "sqlite" in settings.DATABASES["auth_db"]["ENGINE"] else {}
+    fresh = {alias: fresh_url(alias, tmp_path) for alias in ("auth_db", "orders_db")}
+    urls = {settings.DATABASES[alias]["VARIABLE"]: url for alias, url in fresh.items()}
     paths = os.pathsep.join([str(settings.BASE_DIR), str(settings.BASE_DIR / "tests")])
-    return {**os.environ, **fresh, "DJANGO_SETTINGS_MODULE": "no_default", "PYTHONPATH": paths, "DJANGO_DEBUG": "True"}
+    yield {**os.environ, **urls, "DJANGO_SETTINGS_MODULE": "no_default", "PYTHONPATH": paths, "DJANGO_DEBUG": "True"}
+    with django_db_blocker.unblock():
+        for alias, url in fresh.items():
+            connection = connections[alias].copy()
+            connection.settings_dict["NAME"] = from_url(alias, "", url)["NAME"]
+            drop_database(connection)
+
+
+def fresh_url(alias: str, folder: Path) -> str:
+    """Beside the configured database on its server, or a file in ``folder``."""
+    if connections[alias].vendor == "sqlite":
+        return f"sqlite:///{folder}/{alias}.sqlite3"
+    configured: str = env.str(settings.DATABASES[alias]["VARIABLE"])
+    return f"{configured}_no_default"
 
 
 @pytest.fixture

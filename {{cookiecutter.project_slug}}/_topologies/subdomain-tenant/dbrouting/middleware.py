@@ -1,12 +1,12 @@
 """From the host a request names to the site it is served by."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
@@ -94,34 +94,40 @@ def mark(request: HttpRequest, site: Site) -> None:
 
 
 def keep_site(response: HttpResponseBase, site: Site) -> HttpResponseBase:
-    """A streamed body is read, and closed, after the middleware has returned: take the site along."""
-    if isinstance(response, StreamingHttpResponse):
-        chunks = response.streaming_content
-        wrap: Any = stream_async if response.is_async else stream
-        response.streaming_content = wrap(chunks, site)
-    closers: list[Callable[[], object]] = cast(Any, response)._resource_closers
-    closers[:] = [site(close) for close in closers]
+    """A streamed body is read, and closed, after the middleware has returned: take the site along.
+
+    A file is left alone: the server may send it without reading it here.
+    """
+    inside = cast(Any, response)  # Django's public attributes wrap the body in generators that don't close it
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        wrap = stream_async if response.is_async else stream
+        response.streaming_content = wrap(inside._iterator, site)
+    inside._resource_closers[:] = [site(close) for close in inside._resource_closers]
     return response
 
 
-def stream(chunks: Iterable[bytes], site: Site) -> Iterator[bytes]:
+def stream(chunks: Iterator[Any], site: Site) -> Iterator[Any]:
     """Enter the site for each chunk: between two of them this thread may work for somebody else."""
-    iterator = iter(chunks)
     while True:
         with site:
             try:
-                chunk = next(iterator)
+                chunk = next(chunks)
             except StopIteration:
                 return
         yield chunk
 
 
-async def stream_async(chunks: AsyncIterator[bytes], site: Site) -> AsyncIterator[bytes]:
-    iterator = aiter(chunks)
-    while True:
-        with site:
-            try:
-                chunk = await anext(iterator)
-            except StopAsyncIteration:
-                return
-        yield chunk
+async def stream_async(chunks: AsyncIterator[Any], site: Site) -> AsyncIterator[Any]:
+    """The same; and close the body in its site, for the event loop would do it in whatever context it is in."""
+    try:
+        while True:
+            with site:
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+            yield chunk
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            with site:
+                await chunks.aclose()

@@ -100,8 +100,10 @@ def permitted(alias: str | None, model: type[Model], instance: Model | None) -> 
 
 def origin_of(instance: Model | None) -> str | None:
     """The site that ``instance`` was read from; shared rows and new ones have none."""
-    alias = instance and instance._state.db
-    return None if instance is None or alias is None or is_shared(type(instance)) or not is_site(alias) else alias
+    if instance is None or is_shared(type(instance)):
+        return None
+    alias = instance._state.db
+    return alias if alias and is_site(alias) else None
 
 
 def same_site(alias: str, model: type[Model], instance: Model | None) -> str:

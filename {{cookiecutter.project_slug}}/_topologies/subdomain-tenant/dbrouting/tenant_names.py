@@ -9,7 +9,11 @@ ALIAS_PREFIX = "tenant_"
 # A database's name has at most 63 bytes: 42 for the prefix, one for the underscore, 20 for the tenant.
 MAX_LENGTH = 20
 RESERVED = frozenset(
-    "default shared public www postgres template0 template1 mysql sys information_schema performance_schema".split()
+    {
+        *("default", "shared", "public", "www"),
+        *("postgres", "template0", "template1"),
+        *("mysql", "sys", "information_schema", "performance_schema"),
+    }
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

@@ -19,13 +19,13 @@ shared_admin.register(User, UserAdmin)
 shared_admin.register(Group, GroupAdmin)
 
 
-class DomainInline(admin.TabularInline[Domain, Tenant]):
+class DomainInline(admin.TabularInline):
     model = Domain
     extra = 0
 
 
 @admin.register(Tenant, site=shared_admin)
-class TenantAdmin(admin.ModelAdmin[Tenant]):
+class TenantAdmin(admin.ModelAdmin):
     """Tenants come and go by ``create_tenant``: a row alone has no database."""
 
     list_display = ["name", "is_active", "created_at"]
@@ -42,5 +42,5 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
 
 
 @admin.register(Currency, site=shared_admin)
-class CurrencyAdmin(admin.ModelAdmin[Currency]):
+class CurrencyAdmin(admin.ModelAdmin):
     list_display = ["code", "name"]

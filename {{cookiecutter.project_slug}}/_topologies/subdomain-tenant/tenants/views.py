@@ -3,7 +3,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from demo.footer import origins_of
+from dbrouting.origins import origins_of
 from reference.models import Currency
 from tenants.models import Domain
 

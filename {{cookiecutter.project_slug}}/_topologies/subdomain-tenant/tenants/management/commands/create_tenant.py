@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from tenants.services import TenantError, create_tenant
 
@@ -20,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             tenant = create_tenant(options["name"], *options["host"], verbosity=options["verbosity"] - 1)
-        except TenantError as error:
-            raise CommandError(str(error)) from None
+        except (TenantError, DatabaseError) as error:
+            raise CommandError(f"The tenant was not created. {error}") from error
         hosts = ", ".join(domain.host for domain in tenant.domains.all())
         self.stdout.write(self.style.SUCCESS(f"Created the tenant {tenant.name} ({tenant.alias}), at {hosts}."))

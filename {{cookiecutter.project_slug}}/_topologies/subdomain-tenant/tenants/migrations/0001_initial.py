@@ -1,0 +1,46 @@
+import uuid
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+import tenants.validators
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="Tenant",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=20, unique=True, validators=[tenants.validators.validate_name])),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "is_active",
+                    models.BooleanField(default=True, help_text="Off: visitors are told that the site is closed."),
+                ),
+            ],
+            options={
+                "ordering": ["name"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Domain",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("host", models.CharField(max_length=253, unique=True, validators=[tenants.validators.validate_host])),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="domains", to="tenants.tenant"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["host"],
+            },
+        ),
+    ]
