@@ -73,6 +73,17 @@ def test_the_readme_of_a_project_works(baked: Bake, combination: Combination, tm
         shell.type(command)
 
 
+@pytest.mark.xdist_group("pip")
+def test_pip_and_a_virtual_environment_do_what_the_last_screen_says(template: Path, tmp_path: Path) -> None:
+    screen = run(tmp_path, sys.executable, "-m", "cookiecutter", "--no-input", str(template))
+    (install,) = [line for line in screen.splitlines() if "pip install" in line]
+    run(tmp_path / "my-shop", "bash", "-euc", f"{install}; python manage.py check; python -m pytest --version")
+    run(tmp_path / "my-shop", "git", "init", "--quiet")
+    untracked = run(tmp_path / "my-shop", "git", "ls-files", "--others", "--exclude-standard", "--directory")
+    assert "build/" not in untracked
+    assert ".egg-info" not in untracked
+
+
 def test_the_template_readme_generates_and_runs_a_project(template: Path, tmp_path: Path) -> None:
     tool("uvx")
     commands = console_commands((template / "README.md").read_text("utf-8"))

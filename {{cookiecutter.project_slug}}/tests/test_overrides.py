@@ -2,6 +2,9 @@
 
 import asyncio
 import importlib.util
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +14,11 @@ from typing import Any
 import dynamic_db_router
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from catalogue.models import Product
-from dbrouting import overrides
 from dbrouting.aliases import usable_aliases
 from dbrouting.contexts import carry_context
 from dbrouting.mapping import DatabaseMapping
@@ -97,6 +100,20 @@ def test_every_import_of_it_is_the_safe_one(import_path: str) -> None:
     with module.in_database(LAST):
         assert read_alias() == LAST
     assert dynamic_db_router.DynamicDbRouter().db_for_read(Product) is None
+
+
+def test_an_import_that_came_before_ours_is_served_too() -> None:
+    script = (
+        "from dynamic_db_router import DynamicDbRouter, in_database\n"
+        "import dbrouting.overrides\n"
+        "with in_database('anywhere', write=True) as block:\n"
+        "    assert isinstance(block, dbrouting.overrides.in_database)\n"
+        "    assert DynamicDbRouter().db_for_write(None) == 'anywhere'\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run(
+        [sys.executable, "-c", script.replace("anywhere", LAST)], cwd=settings.BASE_DIR, env=environment, check=True
+    )
 
 
 # Threads and tasks
@@ -222,7 +239,7 @@ def test_a_block_left_by_a_generator_that_yields_inside_is_an_error_not_a_leak()
     next(running)
     with in_database(FIRST), pytest.raises(RuntimeError, match="yield"):
         next(running)
-    overrides._active.set(None)
+    in_database.frames._innermost.set(None)
 
 
 # Configuration dictionaries

@@ -2,10 +2,11 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from django.db import connections
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, SimpleTestCase
 
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from dbrouting.tenant_names import alias_of
@@ -31,13 +32,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(autouse=True)
-def _a_tenant_is_active(request: pytest.FixtureRequest) -> Iterator[None]:
+def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         for tenant in (ACME, GLOBEX):
-            row = Tenant.objects.create(name=tenant.name)
-            Domain.objects.create(host=f"{tenant.name}.localhost", tenant=row)
+            row, _ = Tenant.objects.get_or_create(name=tenant.name)
+            Domain.objects.get_or_create(host=f"{tenant.name}.localhost", tenant=row)
     with nullcontext() if request.node.get_closest_marker("no_tenant") else tenant_context(ACME):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="class")
+def _work_for_acme_in_the_set_up_of_a_class(request: pytest.FixtureRequest) -> Iterator[None]:
+    is_test_case = request.cls is not None and issubclass(request.cls, SimpleTestCase)
+    with tenant_context(ACME) if is_test_case else nullcontext():
         yield
 
 
@@ -57,7 +65,15 @@ def site_client() -> Client:
     return Client(headers={"host": "acme.localhost"})
 
 
+class AcmeAsyncClient(AsyncClient):
+    """Django's adds a host to its own one instead of replacing it."""
+
+    async def request(self, **request: Any) -> Any:
+        others = [(name, value) for name, value in request["headers"] if name != b"host"]
+        return await super().request(**{**request, "headers": [*others, (b"host", b"acme.localhost")]})
+
+
 @pytest.fixture
 def async_site_client() -> AsyncClient:
     """The same, for asynchronous views."""
-    return AsyncClient(headers={"host": "acme.localhost"})
+    return AcmeAsyncClient()

@@ -1,0 +1,214 @@
+"""Replicas: which there are, how often each is read, and that nobody writes to one."""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.conf import settings as project_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connections, router, transaction
+
+from catalogue.models import Category, Product
+from config import engine
+from config.databases import replica
+from config.env import from_url
+from dbrouting import topology_checks
+from dbrouting.pinning import ReplicaWriteError, UnitOfWork, pin_on_write, refuse_write, unit_of_work, watch_writes
+from dbrouting.replicas import choose_replica
+
+PICKS = 10_000
+
+
+@pytest.mark.parametrize(
+    "weights", [{"a": 1, "b": 1}, {"a": 3, "b": 1}, {"a": 5, "b": 3, "c": 2}, ["a", "b", "c"]], ids=str
+)
+def test_each_replica_is_read_as_often_as_its_weight_says(settings: Any, weights: Any) -> None:
+    settings.REPLICA_DATABASES = weights
+    shares = weights if isinstance(weights, dict) else dict.fromkeys(weights, 1)
+    random.seed(20)
+
+    picks = Counter(choose_replica() for _ in range(PICKS))
+
+    for alias, weight in shares.items():
+        assert picks[alias] == pytest.approx(PICKS * weight / sum(shares.values()), rel=0.05)
+
+
+def test_without_replicas_the_primary_is_read(settings: Any) -> None:
+    settings.REPLICA_DATABASES = {}
+    with unit_of_work():
+        assert router.db_for_read(Product) == "default"
+
+
+# REPLICA_URLS
+
+
+def url(query: str = "") -> str:
+    return engine.EXAMPLE_URL + query
+
+
+def test_a_url_may_say_the_weight() -> None:
+    config, weight = replica("replica1", url("?weight=3"))
+
+    assert weight == 3
+    assert "weight" not in config["OPTIONS"]
+    assert replica("replica1", url())[1] == 1
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "2.5", "heavy"])
+def test_a_wrong_weight_is_named(weight: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"REPLICA_URLS.*'replica2'.*weight={weight}"):
+        replica("replica2", url(f"?weight={weight}"))
+
+
+def test_a_malformed_url_is_named() -> None:
+    with pytest.raises(ImproperlyConfigured, match="REPLICA_URLS.*'replica2'"):
+        replica("replica2", "nonsense")
+
+
+def test_a_replica_is_the_primary_in_tests_and_its_sessions_are_read_only() -> None:
+    config, _ = replica("replica1", url())
+
+    assert config["TEST"] == {"MIRROR": "default"}
+    assert config == {**engine.read_only(from_url("replica1", "REPLICA_URLS", url())), "TEST": {"MIRROR": "default"}}
+
+
+# Nobody writes to a replica
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: Category.objects.using("replica1").create(name="Tea", slug="tea"),
+        lambda: Category(name="Tea", slug="tea").save(using="replica1"),
+        lambda: Category.objects.using("replica1").update(name="Tea"),
+        lambda: Category.objects.using("replica1").all()._raw_delete("replica1"),
+        lambda: connections["replica1"].cursor().execute("DELETE FROM catalogue_category"),
+    ],
+)
+def test_a_write_to_a_replica_is_refused(write: Any) -> None:
+    with pytest.raises(ReplicaWriteError, match=r"(?s)'replica1' is a replica.*\.using\('default'\)"):
+        write()
+
+
+@pytest.mark.django_db
+def test_what_only_the_server_can_judge_is_left_to_it() -> None:
+    with pytest.raises(DatabaseError), connections["replica1"].cursor() as cursor:
+        cursor.execute("CALL nothing_of_that_name()")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_session_itself_refuses_to_write(product: Product, stale_replica: str) -> None:
+    connections[stale_replica].ensure_connection()
+    connections[stale_replica].execute_wrappers.clear()
+
+    with pytest.raises(DatabaseError):
+        Category.objects.using(stale_replica).update(name="Tea")
+
+
+def test_a_replica_refuses_before_any_router_was_asked() -> None:
+    """In a process that has done nothing but ``django.setup()``."""
+    script = (
+        "import django; django.setup()\n"
+        "from django.db import connections\n"
+        "from django.db.backends.signals import connection_created\n"
+        "connection_created.send(sender=None, connection=connections['replica1'])\n"
+        "print([f.__name__ for f in connections['replica1'].execute_wrappers])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project_settings.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "['refuse_write']\n", done.stderr
+
+
+def test_a_connection_is_watched_once_however_often_it_is_opened() -> None:
+    for alias, watch in {"default": pin_on_write, "replica1": refuse_write}.items():
+        connection = connections[alias].copy()
+        watch_writes(connection)
+        watch_writes(connection)
+        assert connection.execute_wrappers == [watch]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_opened_inside_an_execute_wrapper_stays_watched(unit: UnitOfWork) -> None:
+    """Django takes the last wrapper away when such a block ends, whoever put it there."""
+    connection = connections["default"].copy()
+    with connection.execute_wrapper(lambda execute, *args: execute(*args)), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+    assert connection.execute_wrappers == [pin_on_write]
+    connection.close()
+
+
+@pytest.mark.django_db
+def test_a_replica_is_not_migrated() -> None:
+    with pytest.raises(CommandError, match="don't allow any table on 'replica1'.*Run it on: default"):
+        call_command("migrate", database="replica1")
+
+
+def test_tables_are_made_on_the_primary_only() -> None:
+    assert router.allow_migrate("default", "orders")
+    assert not router.allow_migrate("replica1", "orders")
+    assert not router.allow_migrate("archive", "orders")
+
+
+# Tests
+
+
+@pytest.mark.django_db
+def test_a_replica_shows_the_rows_of_the_tests_transaction(product: Product) -> None:
+    with transaction.atomic(using="replica2"):
+        assert Product.objects.using("replica2").get() == product
+
+
+# Checks
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "code"),
+    [
+        ({"PRIMARY_ALIAS": "master"}, topology_checks.check_primary_exists, "E101"),
+        ({"REPLICA_DATABASES": ["replica9"]}, topology_checks.check_replicas, "E102"),
+        ({"REPLICA_DATABASES": ["default"]}, topology_checks.check_replicas, "E102"),
+        ({"REPLICA_DATABASES": {"replica1": 0}}, topology_checks.check_replicas, "E103"),
+        ({"DATABASE_ROUTERS": []}, topology_checks.check_router_is_last, "E104"),
+        (
+            {"DATABASE_ROUTERS": ["dbrouting.routers.PrimaryReplicaRouter", "dbrouting.overrides.OverrideRouter"]},
+            topology_checks.check_router_is_last,
+            "E104",
+        ),
+        ({"MIDDLEWARE": []}, topology_checks.check_middleware_is_first, "E105"),
+        (
+            {"MIDDLEWARE": ["django.middleware.common.CommonMiddleware", topology_checks.MIDDLEWARE]},
+            topology_checks.check_middleware_is_first,
+            "W102",
+        ),
+        (
+            {"PRIMARY_ONLY_APPS": {"accounts", "auth", "admin"}},
+            topology_checks.check_users_are_read_on_the_primary,
+            "E106",
+        ),
+    ],
+)
+def test_a_setting_that_loses_writes_or_reads_old_rows_is_reported(
+    settings: Any, change: dict[str, Any], check: Any, code: str
+) -> None:
+    for name, value in change.items():
+        setattr(settings, name, value)
+
+    assert [message.id for message in check(None)] == [f"dbrouting.{code}"]
+
+
+def test_a_replica_with_a_test_database_of_its_own_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["replica1"]["TEST"], "MIRROR", None)
+
+    assert [message.id for message in topology_checks.check_replicas_are_mirrors_in_tests(None)] == ["dbrouting.W101"]
