@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
 from catalogue.models import Product
@@ -43,6 +44,7 @@ def test_every_chunk_is_made_and_the_body_closed_inside_the_block() -> None:
     assert closed == [ALIAS]
 
 
+@pytest.mark.django_db  # closing a response closes old connections
 def test_a_body_that_is_given_up_is_closed_inside_the_block() -> None:
     closed: list[str] = []
     response = streamed_in(in_database(ALIAS), StreamingHttpResponse(body(closed)))

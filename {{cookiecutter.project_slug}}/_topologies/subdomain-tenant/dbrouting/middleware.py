@@ -1,20 +1,19 @@
 """From the host a request names to the site it is served by."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from dbrouting.hosts import spellings
-from dbrouting.tenant_context import CurrentTenant, TenantLike, shared_context, tenant_context
+from dbrouting.streaming import streamed_in
+from dbrouting.tenant_context import CurrentTenant, Site, TenantLike, shared_context, tenant_context
 from dbrouting.tenant_names import name_of
-
-Site = tenant_context | shared_context
 
 
 class TenantRow(TenantLike, Protocol):
@@ -52,7 +51,7 @@ class SubdomainTenantMiddleware:
         mark(request, site)
         with site:
             response: HttpResponseBase = self.get_response(request)
-        return keep_site(response, site)
+        return streamed_in(site, response)
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:
         hosts = spellings(request.get_host())
@@ -62,7 +61,7 @@ class SubdomainTenantMiddleware:
         mark(request, site)
         with site:
             response: HttpResponseBase = await self.get_response(request)
-        return keep_site(response, site)
+        return streamed_in(site, response)
 
 
 def site_without_query(hosts: list[str]) -> Site | None:
@@ -91,43 +90,3 @@ def mark(request: HttpRequest, site: Site) -> None:
     request.tenant = site.tenant  # type: ignore[attr-defined]  # this middleware's own addition
     if site.tenant is None:
         request.urlconf = settings.SHARED_URLCONF
-
-
-def keep_site(response: HttpResponseBase, site: Site) -> HttpResponseBase:
-    """A streamed body is read, and closed, after the middleware has returned: take the site along.
-
-    A file is left alone: the server may send it without reading it here.
-    """
-    inside = cast(Any, response)  # Django's public attributes wrap the body in generators that don't close it
-    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
-        wrap = stream_async if response.is_async else stream
-        response.streaming_content = wrap(inside._iterator, site)
-    inside._resource_closers[:] = [site(close) for close in inside._resource_closers]
-    return response
-
-
-def stream(chunks: Iterator[Any], site: Site) -> Iterator[Any]:
-    """Enter the site for each chunk: between two of them this thread may work for somebody else."""
-    while True:
-        with site:
-            try:
-                chunk = next(chunks)
-            except StopIteration:
-                return
-        yield chunk
-
-
-async def stream_async(chunks: AsyncIterator[Any], site: Site) -> AsyncIterator[Any]:
-    """The same; and close the body in its site, for the event loop would do it in whatever context it is in."""
-    try:
-        while True:
-            with site:
-                try:
-                    chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-            yield chunk
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            with site:
-                await chunks.aclose()

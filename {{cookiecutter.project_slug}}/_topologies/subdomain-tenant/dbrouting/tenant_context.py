@@ -1,21 +1,14 @@
 """Whose site this code works for: a tenant's, the shared one, or nobody's.
 
-The answer is an immutable frame in a ``ContextVar``: each task and thread has its own, nothing that one of them does
-can change another's. Nobody's is where everything starts, and there the routers refuse to answer.
+Nobody's is where everything starts, and there the routers refuse to answer.
 """
 
-import inspect
-from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import wraps
-from types import TracebackType
-from typing import Any, NamedTuple, Optional, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Any, Protocol
 
 from django.db.models import Model
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from dbrouting.blocks import Block, Frames
 
 
 class TenantLike(Protocol):
@@ -42,7 +35,7 @@ class CurrentTenant:
 
     @classmethod
     def of(cls, tenant: TenantLike) -> "CurrentTenant":
-        return cls(tenant.id and str(tenant.id), tenant.name, tenant.alias)
+        return cls(None if tenant.id is None else str(tenant.id), tenant.name, tenant.alias)
 
 
 class NoActiveTenantError(RuntimeError):
@@ -61,89 +54,31 @@ class TenantSwitchError(RuntimeError):
     """Code that works for one tenant reached for another, or for the shared site."""
 
 
-class _Frame(NamedTuple):
-    """What one block decided; ``tenant`` is ``None`` for the shared site."""
+class Site(Block["CurrentTenant | None"]):
+    """A block that works for one site: a tenant's, or with ``None`` the shared one.
 
-    tenant: CurrentTenant | None
-    owner: "_Site"
-    outer: Optional["_Frame"]
-
-
-_active: ContextVar[_Frame | None] = ContextVar("tenant_context", default=None)
-
-
-def get_current_tenant() -> CurrentTenant | None:
-    """The active tenant; ``None`` on the shared site and where nothing was said."""
-    frame = _active.get()
-    return frame and frame.tenant
-
-
-def is_shared_context() -> bool:
-    """Whether "no tenant" was said on purpose."""
-    frame = _active.get()
-    return frame is not None and frame.tenant is None
-
-
-class _Site:
-    """A context manager, and a decorator for functions and coroutine functions.
-
-    One instance may be entered many times, by many threads and tasks at once.
+    Inside another tenant's block it raises, unless ``switch=True``. A query set is routed when it is evaluated:
+    evaluate it inside.
     """
+
+    frames: Frames[CurrentTenant | None] = Frames("tenant_context")
 
     def __init__(self, tenant: CurrentTenant | None, *, switch: bool) -> None:
         self.tenant = tenant
         self.switch = switch
 
-    def __enter__(self) -> Self:
-        frame = _active.get()
-        if frame and frame.tenant and frame.tenant != self.tenant and not self.switch:
+    def decide(self) -> CurrentTenant | None:
+        active = get_current_tenant()
+        if active and active.alias != (self.tenant and self.tenant.alias) and not self.switch:
             raise TenantSwitchError(
-                f"The tenant {frame.tenant.name!r} is active; {self} inside it would mix two sites' sessions, cache "
-                "and log records. Leave its block first, or pass switch=True if you mean it."
+                f"The tenant {active.name!r} is active; {self} inside it would mix two sites' sessions, cache and log "
+                "records. Leave its block first, or pass switch=True if you mean it."
             )
-        _active.set(_Frame(self.tenant, self, frame))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        frame = _active.get()
-        if frame is None or frame.owner is not self:
-            raise RuntimeError(
-                f"{self} ends where it did not begin: a generator that yields inside the block ran in someone else's "
-                "context. Do the queries inside the block and yield outside."
-            )
-        _active.set(frame.outer)
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{self} can't decorate the generator {function.__qualname__}(): its body runs between other people's "
-                "queries. Return a list, or put a `with` block around the queries inside it."
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def inner_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-            return cast(Callable[P, R], inner_async)
-
-        @wraps(function)
-        def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self:
-                return function(*args, **kwargs)
-
-        return inner
+        return self.tenant
 
 
-class tenant_context(_Site):  # noqa: N801  a function to those who use it
-    """Work for ``tenant``, a row of the tenants' table or a ``CurrentTenant``.
-
-    Inside another tenant's block it raises, unless ``switch=True``. A query set is routed when it is evaluated:
-    evaluate it inside.
-    """
+class tenant_context(Site):  # noqa: N801  a function to those who use it
+    """Work for ``tenant``, a row of the tenants' table or a ``CurrentTenant``."""
 
     def __init__(self, tenant: TenantLike, *, switch: bool = False) -> None:
         super().__init__(CurrentTenant.of(tenant), switch=switch)
@@ -152,7 +87,7 @@ class tenant_context(_Site):  # noqa: N801  a function to those who use it
         return f"tenant_context({self.tenant and self.tenant.name!r})"
 
 
-class shared_context(_Site):  # noqa: N801  likewise
+class shared_context(Site):  # noqa: N801  likewise
     """Work for the shared site: no tenant, on purpose."""
 
     def __init__(self, *, switch: bool = False) -> None:
@@ -160,3 +95,15 @@ class shared_context(_Site):  # noqa: N801  likewise
 
     def __str__(self) -> str:
         return "shared_context()"
+
+
+def get_current_tenant() -> CurrentTenant | None:
+    """The active tenant; ``None`` on the shared site and where nothing was said."""
+    frame = Site.frames.innermost()
+    return frame and frame.value
+
+
+def is_shared_context() -> bool:
+    """Whether "no tenant" was said on purpose."""
+    frame = Site.frames.innermost()
+    return frame is not None and frame.value is None
