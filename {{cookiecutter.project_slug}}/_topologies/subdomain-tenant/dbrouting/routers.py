@@ -24,9 +24,6 @@ class SharedAppsRouter:
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
         return DEFAULT_DB_ALIAS if is_shared(model) else None
 
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        return False if app_label in settings.SHARED_APPS and db != DEFAULT_DB_ALIAS else None
-
 
 class TenantOverrideRouter(StrictOverrideRouter):
     """``in_database``, which may lead a tenant's code to any database but another site's."""

@@ -3,6 +3,7 @@ import uuid
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from dbrouting.hosts import normalise_host
 from dbrouting.tenant_names import alias_of
 from tenants.validators import validate_host, validate_name
 
@@ -42,8 +43,6 @@ class Domain(models.Model):
         return self.host
 
     def clean(self) -> None:
-        from dbrouting.hosts import normalise_host
-
         self.host = normalise_host(self.host)
         if not self.host:
             raise ValidationError({"host": "This is no host name."})

@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import create_database, database_exists, drop_database
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
@@ -110,5 +109,11 @@ def migrate_tenants(tenants: Iterable[Tenant], verbosity: int = 1) -> dict[str, 
         except Exception as error:
             failures[tenant.name] = str(error) or type(error).__name__
         finally:
-            close_old_unlisted_connections()
+            let_go(tenant.alias)
     return failures
+
+
+def let_go(alias: str) -> None:
+    """Close the connection, for a thousand tenants would hold a thousand; not in the middle of a transaction."""
+    if not connections[alias].in_atomic_block:
+        connections[alias].close()

@@ -30,6 +30,8 @@ HOSTS = [
     ("eu.acme.localhost", "globex"),  # it has a row of its own
     ("www.shop.test", "acme"),  # a domain registered with www. keeps to itself
     ("shop.test", NOBODY),
+    ("www.both.test", "acme"),
+    ("both.test", "globex"),
     ("xn--bcher-kva.test", "globex"),
     ("127.0.0.1", NOBODY),
     ("127.0.0.1:8000", NOBODY),
@@ -62,8 +64,8 @@ def _sites(db: None, settings: LazySettings, acme: CurrentTenant, globex: Curren
     tenants = {name: Tenant.objects.get_or_create(name=name)[0] for name in ("acme", "globex", "closed")}
     Tenant.objects.filter(name="closed").update(is_active=False)
     domains = {
-        "acme": ("acme.localhost", "www.shop.test", "192.0.2.7", "globex.test"),
-        "globex": ("globex.localhost", "eu.acme.localhost", "xn--bcher-kva.test"),
+        "acme": ("acme.localhost", "www.shop.test", "192.0.2.7", "globex.test", "www.both.test"),
+        "globex": ("globex.localhost", "eu.acme.localhost", "xn--bcher-kva.test", "both.test"),
         "closed": ("closed.localhost",),
     }
     for name, hosts in domains.items():

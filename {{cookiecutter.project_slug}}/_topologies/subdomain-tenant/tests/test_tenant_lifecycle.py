@@ -243,6 +243,15 @@ def test_migrate_tenants_really_migrates() -> None:
     assert "orders_order" in connection_of("initech").introspection.table_names()
 
 
+def test_migrate_tenants_holds_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.databases.TENANT_SERVER, "CONN_MAX_AGE", 60)
+    create_tenant("initech")
+
+    output_of("migrate_tenants", "--tenant=initech")
+
+    assert connection_of("initech").connection is None
+
+
 def test_migrate_knows_the_tenants_from_their_table() -> None:
     create_tenant("initech")
 
