@@ -158,6 +158,12 @@ def close_old_unlisted_connections(**kwargs: object) -> None:
             _forget(alias)
 
 
+def let_go(alias: str) -> None:
+    """Close this thread's connection to ``alias``, unless it is in a transaction: for commands that visit many."""
+    if not connections[alias].in_atomic_block:
+        connections[alias].close()
+
+
 connection_created.connect(_note_connection)
 request_started.connect(close_old_unlisted_connections)
 request_finished.connect(close_old_unlisted_connections)

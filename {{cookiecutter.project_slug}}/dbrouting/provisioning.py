@@ -36,7 +36,7 @@ class SQLite:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         path = sqlite_path(connection)
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:

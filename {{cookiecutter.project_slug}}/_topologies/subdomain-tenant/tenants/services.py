@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from dbrouting.mapping import let_go
 from dbrouting.provisioning import create_database, database_exists, drop_database
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
@@ -111,9 +112,3 @@ def migrate_tenants(tenants: Iterable[Tenant], verbosity: int = 1) -> dict[str, 
         finally:
             let_go(tenant.alias)
     return failures
-
-
-def let_go(alias: str) -> None:
-    """Close the connection, for a thousand tenants would hold a thousand; not in the middle of a transaction."""
-    if not connections[alias].in_atomic_block:
-        connections[alias].close()

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from dbrouting.mapping import let_go
 from dbrouting.targets import DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, tenant_context
 from tenants.models import Tenant
@@ -40,6 +41,7 @@ class TenantTargets(DatabaseTargets):
             raise CommandError(str(error)) from None
         for tenant in tenants:
             yield tenant.name, tenant_context(tenant)
+            let_go(tenant.alias)
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""

@@ -1,6 +1,7 @@
 """From a fresh checkout to a project that runs; safe to repeat."""
 
 from argparse import BooleanOptionalAction
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
-from dbrouting.aliases import apps_on, usable_aliases
+from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
 from dbrouting.provisioning import create_database
 from dbrouting.reachability import describe
 from dbrouting.targets import get_targets
@@ -28,7 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         verbosity = options["verbosity"]
-        for alias in usable_aliases():
+        for alias in chain(usable_aliases(), unlisted_aliases()):  # the latter may be looked up in one of the former
             if apps_on(alias):
                 self._create(alias)
         call_command("migrate", verbosity=verbosity, interactive=False)

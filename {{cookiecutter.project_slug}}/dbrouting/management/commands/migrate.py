@@ -15,6 +15,7 @@ from django.core.management.commands import migrate
 from django.db import connections
 
 from dbrouting.aliases import apps_on, is_dummy, lives_on, migratable_aliases
+from dbrouting.mapping import let_go
 from dbrouting.provisioning import migration_lock
 from dbrouting.reachability import require_reachable, variable_of
 
@@ -57,6 +58,8 @@ class Command(migrate.Command):
             if options["traceback"]:
                 raise
             return error
+        finally:
+            let_go(alias)
         return None
 
     def _migrate(self, alias: str, *args: Any, **options: Any) -> None:
