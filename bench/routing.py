@@ -67,7 +67,8 @@ query = median(lambda: Product.objects.order_by("pk").first(), 300)
 print(f"one query of one row: {query:.0f} us")
 for name, cost in ask.items():
     ratio = cost / ask["the documentation's"]
-    print(f"{name:>27}: {cost:5.2f} us a decision, {cost / query:6.2%} of the query, {ratio:5.2f} times the documentation's")
+    share = cost / query
+    print(f"{name:>27}: {cost:5.2f} us a decision, {share:6.2%} of the query, {ratio:5.2f} times the documentation's")
 '''
 
 

@@ -16,7 +16,7 @@ OVERRIDES_LIMIT = 120
 ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
-    "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "writes"},
+    "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "streaming", "writes"},
     "subdomain-tenant": ON_EVERY_GROUND | {"hosts", "middleware", "streaming", "tenant_context", "tenant_names"},
 }
 SAMPLES = ("accounts", "catalogue", "orders", "demo")

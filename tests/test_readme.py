@@ -43,7 +43,11 @@ class Shell:
         self.folder = folder
         self.log = log
 
-    def type(self, command: str) -> None:
+    def type(self, line: str) -> None:
+        for command in line.split(" && "):
+            self.type_one(command)
+
+    def type_one(self, command: str) -> None:
         words = shlex.split(command, comments=True)
         if words[0] == "cd":
             self.folder = self.folder / words[1]

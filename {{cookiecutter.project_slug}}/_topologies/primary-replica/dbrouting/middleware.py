@@ -1,14 +1,16 @@
 """One unit of work for each request, and a cookie that tells a client's next requests of its writes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from dbrouting.pinning import UnitOfWork, unit_of_work
+from dbrouting.pinning import UnitOfWork, working_for
+from dbrouting.streaming import streamed_in
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SALT = "dbrouting.middleware"
@@ -20,7 +22,7 @@ class PrimaryPinningMiddleware:
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -28,18 +30,17 @@ class PrimaryPinningMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
-            return self.respond(request)
-        with unit_of_work(starts_pinned(request)) as unit:
-            response = self.get_response(request)
-        assert isinstance(response, HttpResponseBase)
+            return self.call_async(request)
+        unit = UnitOfWork(starts_pinned(request))
+        with working_for(unit):
+            response: HttpResponseBase = self.get_response(request)
         return finished(response, unit)
 
-    async def respond(self, request: HttpRequest) -> HttpResponseBase:
-        with unit_of_work(starts_pinned(request)) as unit:
-            response = self.get_response(request)
-            assert isinstance(response, Awaitable)
-            answer = await response
-        return finished(answer, unit)
+    async def call_async(self, request: HttpRequest) -> HttpResponseBase:
+        unit = UnitOfWork(starts_pinned(request))
+        with working_for(unit):
+            response: HttpResponseBase = await self.get_response(request)
+        return finished(response, unit)
 
 
 def starts_pinned(request: HttpRequest) -> bool:
@@ -59,10 +60,8 @@ def has_written_lately(request: HttpRequest) -> bool:
 def finished(response: HttpResponseBase, unit: UnitOfWork) -> HttpResponseBase:
     if unit.wrote and settings.PRIMARY_PIN_SECONDS:
         set_pin_cookie(response)
-    # A file reads no database, and a server may send it faster if it isn't wrapped.
-    if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
-        keep_unit(response, unit)
-    return response
+    # A write in a streamed body comes too late for the cookie, whose header is sent, but pins the rest of the body.
+    return streamed_in(working_for(unit), response)
 
 
 def set_pin_cookie(response: HttpResponseBase) -> None:
@@ -80,34 +79,3 @@ def set_pin_cookie(response: HttpResponseBase) -> None:
     )
     patch_cache_control(response, private=True)
     patch_vary_headers(response, ("Cookie",))
-
-
-def keep_unit(response: StreamingHttpResponse, unit: UnitOfWork) -> None:
-    """The body is made after the middleware has returned; it still belongs to the request.
-
-    A write in it comes too late for the cookie, whose header is sent, but pins the rest of the body.
-    """
-    body = response.streaming_content
-    if isinstance(body, AsyncIterator):
-        response.streaming_content = streamed_async(body, unit)
-    else:
-        response.streaming_content = streamed(iter(body), unit)
-
-
-def streamed(chunks: Iterator[bytes], unit: UnitOfWork) -> Iterator[bytes]:
-    """Never yields inside the block: whoever asks for the next chunk may do so in another context."""
-    while True:
-        with unit.active():
-            chunk = next(chunks, None)
-        if chunk is None:
-            return
-        yield chunk
-
-
-async def streamed_async(chunks: AsyncIterator[bytes], unit: UnitOfWork) -> AsyncIterator[bytes]:
-    while True:
-        with unit.active():
-            chunk = await anext(chunks, None)
-        if chunk is None:
-            return
-        yield chunk

@@ -4,16 +4,14 @@ What a request did is kept in one object that all its threads and tasks share, s
 the whole request. Writes are noticed where they happen, at the connection: ORM, raw SQL, bulk and cascades alike.
 """
 
-import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from dbrouting.blocks import Block, Frames
 from dbrouting.replicas import choose_replica, is_replica, primary_alias
 from dbrouting.writes import is_call, writes
 
@@ -45,34 +43,47 @@ class UnitOfWork:
         """Chosen at the first read and kept: two queries of one page, or two threads, must not disagree."""
         return self._chosen.get("replica") or self._chosen.setdefault("replica", choose_replica())
 
-    @contextmanager
-    def active(self) -> Iterator["UnitOfWork"]:
-        """Let the block work for this unit, in this thread or task and in those that it starts."""
-        token = _unit.set(self)
-        try:
-            yield self
-        finally:
-            _unit.reset(token)
+
+class unit_of_work(Block[UnitOfWork]):  # noqa: N801  a function to those who use it
+    """A new unit for each run of the block: put one around each job of a process that works through many."""
+
+    frames: Frames[UnitOfWork] = Frames("unit_of_work")
+
+    def __init__(self, pinned: bool = False) -> None:
+        self.pinned = pinned
+
+    def __str__(self) -> str:
+        return "unit_of_work()"
+
+    def decide(self) -> UnitOfWork:
+        return UnitOfWork(self.pinned)
 
 
-_unit: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=None)
-_blocks: ContextVar[tuple["PrimaryBlock", ...]] = ContextVar("use_primary", default=())
+class working_for(unit_of_work):  # noqa: N801  likewise
+    """Go on with a unit that was begun before, such as the request whose body is streamed."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self.unit = unit
+
+    def __str__(self) -> str:
+        return "working_for()"
+
+    def decide(self) -> UnitOfWork:
+        return self.unit
+
+
+_context_unit: ContextVar[UnitOfWork | None] = ContextVar("context_unit", default=None)
 
 
 def current_unit() -> UnitOfWork:
     """The unit this line works for. Outside of any, a command for instance, it is all that runs in this context."""
-    unit = _unit.get()
+    if frame := unit_of_work.frames.innermost():
+        return frame.value
+    unit = _context_unit.get()
     if unit is None:
         unit = UnitOfWork()
-        _unit.set(unit)
+        _context_unit.set(unit)
     return unit
-
-
-@contextmanager
-def unit_of_work(pinned: bool = False) -> Iterator[UnitOfWork]:
-    """A new unit for the block: put one around each job of a process that works through many."""
-    with UnitOfWork(pinned).active() as unit:
-        yield unit
 
 
 def pin_to_primary() -> None:
@@ -81,45 +92,19 @@ def pin_to_primary() -> None:
 
 
 def is_pinned_to_primary() -> bool:
-    return bool(_blocks.get()) or current_unit().pinned
+    return PrimaryBlock.frames.innermost() is not None or current_unit().pinned
 
 
-class PrimaryBlock:
+class PrimaryBlock(Block[None]):
     """Reads in the block go to the primary. Afterwards they go where they went before, unless the block wrote."""
 
-    def __enter__(self) -> None:
-        _blocks.set((*_blocks.get(), self))
+    frames: Frames[None] = Frames("use_primary")
 
-    def __exit__(self, *error: object) -> None:
-        *outer, innermost = _blocks.get() or (None,)
-        if innermost is not self:
-            raise RuntimeError(
-                "use_primary() ends where it did not begin: a generator that yields inside the block ran in someone "
-                "else's context. Evaluate the queries inside the block and yield outside."
-            )
-        _blocks.set(tuple(block for block in outer if block is not None))
+    def __str__(self) -> str:
+        return "use_primary()"
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"@use_primary can't decorate the generator {function.__qualname__}(): its body runs between other "
-                "people's queries. Return a list, or put `with use_primary():` around the queries inside it."
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def inner_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-            return inner_async  # type: ignore[return-value]  # R is a coroutine, which no type can say here
-
-        @wraps(function)
-        def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self:
-                return function(*args, **kwargs)
-
-        return inner
+    def decide(self) -> None:
+        """The frame itself says it all."""
 
 
 @overload

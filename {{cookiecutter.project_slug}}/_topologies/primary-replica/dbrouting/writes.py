@@ -7,35 +7,9 @@ what never passes through ``cursor.execute``: ``callproc``, and ``COPY`` through
 import re
 
 # Words that begin statements which change no row. What is not here counts as a write.
-READS = frozenset(
-    {
-        "abort",
-        "begin",
-        "close",
-        "commit",
-        "declare",
-        "deallocate",
-        "desc",
-        "describe",
-        "end",
-        "explain",
-        "fetch",
-        "help",
-        "move",
-        "pragma",
-        "release",
-        "reset",
-        "rollback",
-        "savepoint",
-        "select",
-        "set",
-        "show",
-        "start",
-        "table",
-        "use",
-        "values",
-        "with",
-    }
+READS = re.compile(
+    "abort|begin|close|commit|declare|deallocate|desc|describe|end|explain|fetch|help|move|pragma|release|reset|"
+    "rollback|savepoint|select|set|show|start|table|use|values|with"
 )
 # Statements that may or may not write: only the server can tell.
 CALLS = frozenset({"call", "do", "execute"})
@@ -72,7 +46,7 @@ def _parts(sql: str) -> list[str]:
 
 def _writes(sql: str) -> bool:
     word = _first_word(sql)
-    if word not in READS:
+    if not READS.fullmatch(word):
         return bool(word or sql.strip())
     match word:
         case "with":

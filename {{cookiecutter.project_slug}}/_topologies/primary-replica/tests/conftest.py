@@ -11,7 +11,7 @@ from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from config import engine
 from dbrouting.mapping import DatabaseMapping
-from dbrouting.pinning import UnitOfWork, unit_of_work
+from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
@@ -20,8 +20,8 @@ pytest_plugins = ["dbrouting.pytest_plugin"]
 @pytest.fixture(autouse=True)
 def unit() -> Iterator[UnitOfWork]:
     """Each test is a unit of work: what one test writes doesn't pin the next."""
-    with unit_of_work() as unit:
-        yield unit
+    with unit_of_work():
+        yield current_unit()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.core import signing
 from django.db import router, transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -171,6 +171,11 @@ def test_an_async_request_reads_one_replica_in_loop_and_threads() -> None:
     assert is_replica(first)
 
 
+def test_an_async_middleware_before_ours_can_tell_that_it_must_await_us() -> None:
+    assert iscoroutinefunction(PrimaryPinningMiddleware(read_async))
+    assert not iscoroutinefunction(PrimaryPinningMiddleware(read))
+
+
 def test_an_async_request_with_an_unsafe_method_is_pinned() -> None:
     assert sources(get_async("/read_async/", "post")) == ["default", "default"]
 
@@ -242,6 +247,12 @@ def test_the_next_requests_of_who_wrote_read_the_primary(client: Client) -> None
 
     assert sources(client.get("/read/")) == ["default", "default"]
     assert is_replica(sources(Client().get("/read/"))[0])
+
+
+def test_a_post_that_wrote_pins_the_next_requests(client: Client) -> None:
+    client.post("/write/")
+
+    assert sources(client.get("/read/")) == ["default", "default"]
 
 
 def test_a_request_that_was_pinned_but_wrote_nothing_pins_no_next_one(client: Client) -> None:
