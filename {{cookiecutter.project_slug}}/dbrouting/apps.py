@@ -6,5 +6,5 @@ class DbRoutingConfig(AppConfig):
     verbose_name = "Database routing"
 
     def ready(self) -> None:
-        # Registers the checks and makes in_database safe.
-        from dbrouting import checks, overrides, topology_checks  # noqa: F401
+        # Makes in_database safe, connects the routers' signal receivers, registers the checks.
+        from dbrouting import checks, overrides, routers, topology_checks  # noqa: F401

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.files import locks
@@ -132,4 +133,5 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
 def sqlite_path(connection: BaseDatabaseWrapper) -> Path:
     """The file of an SQLite database, whose name may be a URI such as ``file:/data/shop.sqlite3?mode=ro``."""
     name = str(connection.settings_dict["NAME"])
-    return Path(settings.BASE_DIR, name.removeprefix("file:").partition("?")[0])
+    is_uri = name.startswith("file:")
+    return Path(settings.BASE_DIR, unquote(urlsplit(name).path) if is_uri else name)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def fresh(tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
     """A connection to a database that isn't there."""
     connection = connections[router.db_for_write(Product)].copy(alias="fresh")
-    names = {"sqlite": f"file:{tmp_path}/made/fresh.sqlite3?mode=rw"}
+    names = {"sqlite": f"{(tmp_path / 'made?#%' / 'fresh.sqlite3').as_uri()}?mode=rw"}
     connection.settings_dict["NAME"] = names.get(connection.vendor, f"test_fresh_{tmp_path.name.lower()}"[:60])
     yield connection
     drop_database(connection)

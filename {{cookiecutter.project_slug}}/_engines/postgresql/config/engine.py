@@ -22,8 +22,9 @@ def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
 
 def read_only(config: dict[str, Any]) -> dict[str, Any]:
     """The same server in sessions that refuse to write, also where the server itself would let them."""
-    options = {**config["OPTIONS"], "options": "-c default_transaction_read_only=on"}
-    return {**config, "OPTIONS": options}
+    own = config["OPTIONS"].get("options", "")
+    options = f"{own} -c default_transaction_read_only=on".strip()
+    return {**config, "OPTIONS": {**config["OPTIONS"], "options": options}}
 
 
 def with_name(config: dict[str, Any], name: str) -> dict[str, Any]:

@@ -29,9 +29,10 @@ def read_only(config: dict[str, Any]) -> dict[str, Any]:
     options = {
         key: value for key, value in config["OPTIONS"].items() if key not in {"init_command", "transaction_mode"}
     }
-    return {**config, "NAME": f"file:{config['NAME']}?mode=ro", "OPTIONS": options}
+    return {**config, "NAME": f"{Path(config['NAME']).as_uri()}?mode=ro", "OPTIONS": options}
 
 
 def with_name(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Another database beside this one: ``name.sqlite3`` in the same folder, which opening doesn't create."""
-    return {**config, "NAME": f"file:{Path(config['NAME']).parent / name}.sqlite3?mode=rw"}
+    beside = Path(config["NAME"]).with_name(f"{name}.sqlite3")
+    return {**config, "NAME": f"{beside.as_uri()}?mode=rw"}

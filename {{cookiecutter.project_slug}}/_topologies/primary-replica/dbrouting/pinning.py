@@ -49,14 +49,11 @@ class unit_of_work(Block[UnitOfWork]):  # noqa: N801  a function to those who us
 
     frames: Frames[UnitOfWork] = Frames("unit_of_work")
 
-    def __init__(self, pinned: bool = False) -> None:
-        self.pinned = pinned
-
     def __str__(self) -> str:
         return "unit_of_work()"
 
     def decide(self) -> UnitOfWork:
-        return UnitOfWork(self.pinned)
+        return UnitOfWork()
 
 
 class working_for(unit_of_work):  # noqa: N801  likewise

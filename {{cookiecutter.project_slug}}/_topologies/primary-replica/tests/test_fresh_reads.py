@@ -22,7 +22,7 @@ from accounts.factories import UserFactory
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.overrides import in_database
-from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
+from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work, use_primary
 from dbrouting.replicas import is_replica
 from dbrouting.routers import PrimaryReplicaRouter
 from dbrouting.sql import atomic_for, cursor_for
@@ -362,12 +362,12 @@ def test_get_or_create_finds_what_the_replica_does_not_have(stale_replica: str) 
 
 
 def test_using_wins_over_an_override_and_a_pin(product: Product, stale_replica: str) -> None:
-    with unit_of_work(pinned=True), in_database("default"):
+    with use_primary(), in_database("default"):
         assert Product.objects.using(stale_replica).get()._state.db == stale_replica
 
 
 def test_an_override_wins_over_a_pin_and_leaves_writes_to_the_primary(product: Product, stale_replica: str) -> None:
-    with unit_of_work(pinned=True), in_database(stale_replica):
+    with use_primary(), in_database(stale_replica):
         assert Product.objects.get()._state.db == stale_replica
         assert router.db_for_write(Product) == "default"
 
