@@ -35,4 +35,4 @@ def read_only(config: dict[str, Any]) -> dict[str, Any]:
 def with_name(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Another database beside this one: ``name.sqlite3`` in the same folder, which opening doesn't create."""
     beside = Path(config["NAME"]).with_name(f"{name}.sqlite3")
-    return {**config, "NAME": f"{beside.as_uri()}?mode=rw"}
+    return {**config, "NAME": f"{beside.absolute().as_uri()}?mode=rw"}
