@@ -48,7 +48,9 @@ def test_is_typed(baked: Bake, combination: Combination) -> None:
 @every_variant
 def test_passes_the_system_checks(baked: Bake, combination: Combination) -> None:
     """To check models, Django 6.1 asks a MySQL server for its version: without a server, the rest is checked."""
-    without_models = [f"--tag={tag}" for tag in ("admin", "caches", "commands", "dbrouting", "security", "templates", "urls")]
+    without_models = [
+        f"--tag={tag}" for tag in ("admin", "caches", "commands", "dbrouting", "security", "templates", "urls")
+    ]
     tags = without_models if combination.database_engine == "mysql" else []
     manage(baked(combination), "check", "--fail-level", "WARNING", *tags)
 
@@ -76,6 +78,12 @@ def test_bootstrap_changes_nothing_the_second_time(baked: Bake, combination: Com
 @sqlite_variants
 def test_passes_its_own_suite(baked: Bake, combination: Combination) -> None:
     run(baked(combination), "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@sqlite_variants
+def test_its_suite_runs_in_parallel_and_on_kept_databases(baked: Bake, combination: Combination) -> None:
+    quick = ("tests/test_testing.py", "tests/test_factories.py")
+    run(baked(combination), "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n2", "--reuse-db", *quick)
 
 
 def digests(project: Path) -> dict[str, str]:
