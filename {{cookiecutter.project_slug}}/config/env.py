@@ -36,8 +36,9 @@ def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             config: dict[str, Any] = env.db_url_config(url)
-    except (ValueError, UserWarning) as error:
-        reason = "it is no database URL" if isinstance(error, UserWarning) else str(error)
+    except (ValueError, UserWarning):
+        # The error's own words may quote the password.
+        reason = "it is no database URL; a password's / ? # % @ must be written %2F %3F %23 %25 %40"
         raise ImproperlyConfigured(f"{fault}: {reason}. {remedy}") from None
     if config.get("ENGINE") != engine.ENGINE:
         raise ImproperlyConfigured(

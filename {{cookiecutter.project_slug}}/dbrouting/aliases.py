@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from django.apps import apps
-from django.contrib.contenttypes.models import ContentType
 from django.db import connections, router
 
 from dbrouting.mapping import DatabaseMapping
@@ -48,6 +47,8 @@ def lives_on(app_label: str | None, alias: str) -> bool:
 
 def migratable_aliases() -> Iterator[str]:
     """The aliases that hold tables, those with the content types first: other apps' migrations look them up."""
+    from django.contrib.contenttypes.models import ContentType  # models can't be imported before the apps are ready
+
     listed = [alias for alias in usable_aliases() if apps_on(alias)]
     yield from sorted(listed, key=lambda alias: not router.allow_migrate_model(alias, ContentType))
     yield from (alias for alias in unlisted_aliases() if apps_on(alias))

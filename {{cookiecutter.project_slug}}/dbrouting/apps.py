@@ -1,10 +1,13 @@
 from django.apps import AppConfig
 
+# Before any app's models are imported: they may use in_database, under the library's name.
+from dbrouting import overrides  # noqa: F401
+
 
 class DbRoutingConfig(AppConfig):
     name = "dbrouting"
     verbose_name = "Database routing"
 
     def ready(self) -> None:
-        # Makes in_database safe, connects the routers' signal receivers, registers the checks.
-        from dbrouting import checks, overrides, routers, topology_checks  # noqa: F401
+        # Registers the checks, connects the routers' signal receivers.
+        from dbrouting import checks, routers, topology_checks  # noqa: F401

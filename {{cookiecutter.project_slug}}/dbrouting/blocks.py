@@ -7,11 +7,18 @@ all the tasks that started after it was made.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+
+from dbrouting.streaming import streamed_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +55,10 @@ class Frames(Generic[V]):
 
 
 class Block(ABC, Generic[V]):
-    """A context manager, and a decorator for functions and coroutine functions.
+    """A context manager, and a decorator for functions, coroutine functions and views.
+
+    What a decorated function leaves to be done after it has returned is done inside the block too: a query set keeps
+    its database, a template response is rendered and a streamed body made there.
 
     It keeps nothing of a run in itself, so many threads and tasks may enter one instance at once.
     """
@@ -62,9 +72,11 @@ class Block(ABC, Generic[V]):
     def undo(self, value: V) -> None:
         """Give back what ``decide`` took; called when the block is left, also by an exception."""
 
-    def result(self, result: Any) -> Any:
-        """What a decorated function gives to its caller."""
-        return result
+    def hold(self) -> None:
+        """Take what must outlast single entries, until ``release``: a streamed body enters once for each chunk."""
+
+    def release(self) -> None:
+        """Give back what ``hold`` took."""
 
     def __enter__(self) -> Self:
         self.frames.push(self.decide(), self)
@@ -77,22 +89,51 @@ class Block(ABC, Generic[V]):
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{self} can't decorate the generator {function.__qualname__}(): its body runs between other people's "
-                "queries. Return a list, or put a `with` block around the queries inside it."
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def inner_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self:
-                    return self.result(await function(*args, **kwargs))
-
-            return cast(Callable[P, R], inner_async)
+            raise TypeError(_generator_fault(self, function.__qualname__))
 
         @wraps(function)
-        def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        def inner(*args: P.args, **kwargs: P.kwargs) -> Any:
             with self:
-                return cast(R, self.result(function(*args, **kwargs)))
+                return self.finished(function(*args, **kwargs))
 
-        return inner
+        return markcoroutinefunction(inner) if iscoroutinefunction(function) else inner
+
+    def finished(self, result: Any) -> Any:
+        """``result``, whose unfinished part, if it has one, is done inside the block as well."""
+        if inspect.isawaitable(result):  # also a class-based view's ``dispatch``, which is no coroutine function
+            return self._awaited(result)
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError(_generator_fault(self, result.__qualname__))
+        if isinstance(result, QuerySet):
+            return bound(result)
+        if isinstance(result, SimpleTemplateResponse) and not result.is_rendered:
+            return self._rendered(result)
+        return streamed_in(self, result) if isinstance(result, HttpResponseBase) else result
+
+    async def _awaited(self, result: Awaitable[Any]) -> Any:
+        with self:
+            return self.finished(await result)
+
+    def _rendered(self, response: SimpleTemplateResponse) -> SimpleTemplateResponse:
+        render = response.render
+
+        def render_in_block() -> SimpleTemplateResponse:
+            del response.render  # once; the response may be pickled afterwards
+            with self:
+                return render()
+
+        response.render = render_in_block  # type: ignore[method-assign]  # of this one response
+        return response
+
+
+def _generator_fault(block: Block[Any], name: str) -> str:
+    return (
+        f"{block} can't decorate the generator {name}(): its body runs between other people's queries. "
+        "Return a list, or put a `with` block around the queries inside it."
+    )
+
+
+def bound(query_set: QuerySet[Any]) -> QuerySet[Any]:
+    """``query_set`` with the database that it has here, unless it was told one or has its rows."""
+    is_open = query_set._db is None and query_set._result_cache is None  # type: ignore[attr-defined]  # Django's own
+    return query_set.using(query_set.db) if is_open else query_set

@@ -3,14 +3,15 @@
 Django walks over every *listed* alias several times a request (``close_old_connections``, ``reset_queries``,
 ``make_view_atomic``): a cost for each alias, and "dictionary changed size during iteration" for the thread that
 walks while another adds a key. So aliases that come and go are never listed: iteration shows the static ones,
-look-up also finds those that ``resolve`` derives from their name and those that ``borrowed`` lends out.
+look-up also finds those that ``resolve`` derives from their name and those that are lent out.
 """
 
+import copy
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -68,13 +69,15 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
     def is_listed(self, alias: str) -> bool:
         return super().__contains__(alias)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DatabaseMapping":
+        return DatabaseMapping(copy.deepcopy(dict(self), memo), self._resolve, self.unlisted)
+
     def _find(self, alias: str) -> DatabaseConfig | None:
         loan = self._borrowed.get(alias)
         return self._resolve(alias) if loan is None else loan.config
 
-    @contextmanager
-    def borrowed(self, config: DatabaseConfig) -> Iterator[str]:
-        """An alias for ``config`` while the block runs; blocks that run at once with equal ones share it.
+    def lend(self, config: DatabaseConfig) -> str:
+        """An alias for ``config`` until it is given back; those who borrow equal ones at the same time share it.
 
         The alias is derived from the configuration, so a connection object that some thread still holds can only
         ever mean the same database.
@@ -83,23 +86,31 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
         with self._lock:
             loan = self._borrowed.setdefault(alias, _Loan(dict(config)))
             loan.borrowers += 1
-        try:
-            yield alias
-        finally:
-            with self._lock:
-                loan.borrowers -= 1
-                if not loan.borrowers:
-                    del self._borrowed[alias]
+        return alias
+
+    def give_back(self, alias: str) -> None:
+        """The last one to do so closes the connections, before anybody can borrow the alias again and use them."""
+        with self._lock:
+            loan = self._borrowed[alias]
+            loan.borrowers -= 1
             if not loan.borrowers:
+                del self._borrowed[alias]
                 loan.close()
                 _forget(alias)
 
     def note_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Remember an unlisted connection, for nothing else of Django's will ever close it."""
+        """Remember an unlisted connection, for nothing else of Django's will ever close it.
+
+        A thread that no request is bound to, an executor's for instance, has no end to close them at: it keeps one.
+        """
         loan = self._borrowed.get(connection.alias)
         if loan is not None:
             loan.connections.append(connection)
         elif connection.alias in self and not self.is_listed(connection.alias):
+            if not _serves_requests():
+                for other in tuple(_opened_here() - {connection.alias}):
+                    let_go(other)
+                    _opened_here().discard(other)
             _opened_here().add(connection.alias)
 
 
@@ -125,7 +136,7 @@ class _Loan:
 
 
 def borrowed_alias(config: Mapping[str, Any]) -> str:
-    """The alias ``borrowed`` uses for ``config``; it tells nothing of the password inside."""
+    """The alias that ``config`` is lent under; it tells nothing of the password inside."""
     text = json.dumps(config, sort_keys=True, default=repr)
     return "borrowed_" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -136,6 +147,11 @@ _thread = threading.local()  # Django's connections belong to a thread too
 def _opened_here() -> set[str]:
     aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
     return aliases
+
+
+def _serves_requests() -> bool:
+    """Whether this thread gets the signals of requests, or is the main one, where commands and tests run."""
+    return "serves_requests" in _thread.__dict__ or threading.current_thread() is threading.main_thread()
 
 
 def _forget(alias: str) -> None:
@@ -151,6 +167,7 @@ def _note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
 
 def close_old_unlisted_connections(**kwargs: object) -> None:
     """What ``django.db.close_old_connections`` does for listed aliases, for the ones this thread opened besides."""
+    _thread.serves_requests = True
     for alias in tuple(_opened_here()):
         connections[alias].close_if_unusable_or_obsolete()
         if connections[alias].connection is None:

@@ -53,18 +53,22 @@ class DataOperation(NamedTuple):
     operation: RunPython | RunSQL
 
     @property
-    def patterns(self) -> tuple[str, ...]:
-        """The databases it was told to run on; empty if it was not told."""
-        hint = self.operation.hints.get("runs_on")
-        if hint is not None:
-            return (hint,)
-        return getattr(self.operation.code, "runs_on", ()) if isinstance(self.operation, RunPython) else ()
+    def steps(self) -> list[object]:
+        """What it runs, forwards and backwards."""
+        operation = self.operation
+        if isinstance(operation, RunPython):
+            steps: list[object] = [operation.code, operation.reverse_code]
+        else:
+            steps = [operation.sql, operation.reverse_sql]
+        return [step for step in steps if step not in (None, RunPython.noop, RunSQL.noop)]
 
     @property
-    def is_noop(self) -> bool:
-        operation = self.operation
-        code = operation.code if isinstance(operation, RunPython) else operation.sql
-        return code in (RunPython.noop, RunSQL.noop)
+    def patterns(self) -> tuple[str, ...]:
+        """The databases it was told to run on; empty if some step was not told."""
+        if hint := self.operation.hints.get("runs_on"):
+            return (hint,)
+        told: list[tuple[str, ...]] = [getattr(step, "runs_on", ()) for step in self.steps]
+        return tuple(pattern for patterns in told for pattern in patterns) if all(told) else ()
 
     def __str__(self) -> str:
         return f"{type(self.operation).__name__} in {self.app_label}.{self.migration}"
@@ -82,7 +86,7 @@ def data_operations() -> Iterator[DataOperation]:
 
 def unguarded_operations() -> Iterator[DataOperation]:
     """Those that don't say where they run."""
-    return (found for found in data_operations() if not found.patterns and not found.is_noop)
+    return (found for found in data_operations() if found.steps and not found.patterns)
 
 
 def is_own_app(app_config: AppConfig) -> bool:

@@ -5,7 +5,7 @@ once share. Here it is a chain of frames of each task's own. The library's names
 ``from dynamic_db_router import in_database`` is safe wherever and whenever it was imported.
 """
 
-from contextlib import AbstractContextManager
+import copy
 from typing import Any, NamedTuple
 
 import dynamic_db_router
@@ -26,7 +26,6 @@ class Override(NamedTuple):
 
     read: str | None
     write: str | None
-    loan: AbstractContextManager[str] | None = None
 
 
 class in_database(Block[Override]):  # noqa: N801  the library's name, which its users type
@@ -42,7 +41,7 @@ class in_database(Block[Override]):  # noqa: N801  the library's name, which its
     def __init__(self, database: str | dict[str, Any], read: bool = True, write: bool = False) -> None:
         if not isinstance(database, str | dict):
             raise ValueError(f"in_database() takes an alias or a configuration dictionary, not {database!r}.")
-        self.config = database if isinstance(database, dict) else None
+        self.config = copy.deepcopy(database) if isinstance(database, dict) else None
         self.database = database if isinstance(database, str) else borrowed_alias(database)
         self.read = read
         self.write = write
@@ -51,33 +50,37 @@ class in_database(Block[Override]):  # noqa: N801  the library's name, which its
         return f"in_database({self.database!r})"
 
     def decide(self) -> Override:
+        self.hold()
         outer = current_override()
         read = self.database if self.read else outer and outer.read
         write = self.database if self.write else outer and outer.write
-        return Override(read, write, self._borrow())
+        return Override(read, write)
 
     def undo(self, value: Override) -> None:
-        if value.loan is not None:
-            value.loan.__exit__(None, None, None)
+        self.release()
 
-    def result(self, result: Any) -> Any:
-        """A query set that nobody has evaluated yet would be routed again, outside of the block."""
-        if self.read and isinstance(result, QuerySet):
-            state = vars(result)
-            return result.using(self.database) if state["_db"] is None and state["_result_cache"] is None else result
-        return result
-
-    def _borrow(self) -> AbstractContextManager[str] | None:
+    def hold(self) -> None:
         if self.config is not None:
-            if not isinstance(connections.settings, DatabaseMapping):
-                raise TypeError("in_database({…}) needs settings.DATABASES to be a dbrouting.mapping.DatabaseMapping.")
-            loan = connections.settings.borrowed(self.config)
-            loan.__enter__()
-            return loan
-        if self.database not in connections.settings:
+            mapping_in_use().lend(self.config)
+        elif self.database not in connections.settings:
             known = ", ".join(connections.settings)
             raise ConnectionDoesNotExist(f"{self}: there is no such alias; DATABASES lists {known}.")
-        return None
+
+    def release(self) -> None:
+        if self.config is not None:
+            mapping_in_use().give_back(self.database)
+
+    def finished(self, result: Any) -> Any:
+        """Rows of a configuration's database can't be fetched once it is given back."""
+        if self.config is not None and isinstance(result, QuerySet):
+            len(result)
+        return super().finished(result)
+
+
+def mapping_in_use() -> DatabaseMapping:
+    if isinstance(connections.settings, DatabaseMapping):
+        return connections.settings
+    raise TypeError("in_database({…}) needs settings.DATABASES to be a dbrouting.mapping.DatabaseMapping.")
 
 
 def current_override() -> Override | None:

@@ -1,17 +1,23 @@
 """What the project's tests share; ``tests/conftest.py`` loads it."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
-from dbrouting.testing import shared_mirrors
+from dbrouting.testing import EveryDatabaseTestCase, shared_mirrors
+
+DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A bare ``django_db`` mark means every database that can be connected to, not ``default`` alone."""
+    """A bare ``django_db`` mark, or fixture, means every database that can be connected to, not ``default`` alone."""
     mark = item.get_closest_marker("django_db")
+    asked = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    if mark is None and asked:
+        mark = pytest.mark.django_db(transaction=asked != {"db"}).mark
     if mark and "databases" not in mark.kwargs:
         item.add_marker(pytest.mark.django_db(*mark.args, databases=usable_aliases(), **mark.kwargs), append=False)
 
@@ -20,7 +26,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _mirrors_see_the_open_transaction(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
-    with shared_mirrors():
+    with nullcontext() if isinstance(request.instance, EveryDatabaseTestCase) else shared_mirrors():
         yield
 
 

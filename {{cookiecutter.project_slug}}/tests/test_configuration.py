@@ -18,7 +18,10 @@ def test_a_missing_url_names_alias_and_variable(monkeypatch: pytest.MonkeyPatch)
         database("reports", "REPORTS_DATABASE_URL")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "oracle://user:secret@host/name", "://", "http://host/secret"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "oracle://user:secret@host/name", "://", "http://host/secret", "postgres://user:secret/x@host/db"],
+)
 def test_a_malformed_url_is_named_without_its_password(url: str) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         from_url("reports", "REPORTS_DATABASE_URL", url)

@@ -9,6 +9,7 @@ from accounts.models import User
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.factories import RoutedModelFactory
+from dbrouting.overrides import current_override
 from dbrouting.testing import assert_routed_to
 from orders.factories import OrderFactory
 from orders.models import Order
@@ -52,3 +53,35 @@ def test_meta_database_wins_also_when_it_is_default(alias: str) -> None:
             database = alias
 
     assert Elsewhere._get_manager(Category).db == alias
+
+
+def test_sub_factories_follow_meta_database() -> None:
+    seen: list[str | None] = []
+
+    def note(alias: str | None) -> str:
+        seen.append(alias)
+        return "Tea"
+
+    class Inner(RoutedModelFactory[Category]):
+        name = factory.LazyFunction(lambda: note(overridden_write()))
+        slug = factory.Sequence("category-{}".format)
+
+        class Meta:
+            model = Category
+
+    class Outer(ProductFactory):
+        category = factory.SubFactory(Inner)
+
+        class Meta:
+            model = Product
+            database = router.db_for_write(Product)
+
+    Outer.create()
+
+    assert seen == [router.db_for_write(Product)]
+    assert current_override() is None
+
+
+def overridden_write() -> str | None:
+    override = current_override()
+    return override and override.write

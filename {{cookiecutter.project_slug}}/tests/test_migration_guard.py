@@ -78,6 +78,9 @@ def do_nothing(apps: StateApps, schema_editor: Any) -> None:
     [
         migrations.RunPython(do_nothing),
         migrations.RunSQL("SELECT 1"),
+        migrations.RunPython(migrations.RunPython.noop, do_nothing),
+        migrations.RunPython(runs_on(HOME)(do_nothing), do_nothing),
+        migrations.RunSQL(migrations.RunSQL.noop, "SELECT 1"),
         migrations.SeparateDatabaseAndState(database_operations=[migrations.RunSQL("SELECT 1")]),
     ],
 )
@@ -93,6 +96,7 @@ def test_an_unguarded_operation_is_reported(operation: Operation, monkeypatch: p
     "operation",
     [
         migrations.RunPython(runs_on(HOME)(do_nothing)),
+        migrations.RunPython(runs_on(HOME)(do_nothing), runs_on(HOME)(do_nothing)),
         migrations.RunPython(do_nothing, hints={"runs_on": HOME}),
         migrations.RunPython(migrations.RunPython.noop),
         migrations.RunSQL("SELECT 1", hints={"runs_on": HOME}),

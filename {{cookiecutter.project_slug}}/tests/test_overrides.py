@@ -9,19 +9,27 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dynamic_db_router
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.db import close_old_connections, connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.test import RequestFactory
 from django.utils.connection import ConnectionDoesNotExist
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views import View
 
 from catalogue.models import Product
+from dbrouting import mapping
 from dbrouting.aliases import usable_aliases
 from dbrouting.contexts import carry_context
 from dbrouting.mapping import DatabaseMapping
+from dbrouting.streaming import streamed_in
 from dbrouting.overrides import (
     OverrideRouter,
     ReadOnlyOverrideError,
@@ -230,6 +238,34 @@ def test_a_lazy_query_set_returned_by_a_decorated_function_keeps_its_database() 
     assert (query_set.db, explicit.db) == (LAST, FIRST)
 
 
+def test_a_template_response_of_a_decorated_view_is_rendered_in_the_block() -> None:
+    class Response(SimpleTemplateResponse):
+        @property
+        def rendered_content(self) -> SafeString:
+            return SafeString(read_alias())
+
+    response = in_database(LAST)(lambda: Response("unused.html"))()
+
+    assert response.render().content == LAST.encode()
+    assert "render" not in vars(response)
+    assert read_alias() is None
+
+
+def test_an_asynchronous_class_based_view_runs_in_the_block() -> None:
+    @method_decorator(in_database(LAST), name="dispatch")
+    class Page(View):
+        async def get(self, request: HttpRequest) -> HttpResponse:
+            await asyncio.sleep(0)
+            return HttpResponse(read_alias())
+
+    view = in_database(LAST)(Page.as_view())
+
+    assert iscoroutinefunction(view)
+    for page in (Page.as_view(), view):
+        response = async_to_sync(cast(Any, page))(RequestFactory().get("/"))
+        assert response.content == LAST.encode()
+
+
 def test_a_block_left_by_a_generator_that_yields_inside_is_an_error_not_a_leak() -> None:
     def generator() -> Iterator[None]:
         with in_database(LAST):
@@ -240,6 +276,53 @@ def test_a_block_left_by_a_generator_that_yields_inside_is_an_error_not_a_leak()
     with in_database(FIRST), pytest.raises(RuntimeError, match="yield"):
         next(running)
     in_database.frames._innermost.set(None)
+
+
+def test_a_function_decorated_while_the_models_are_imported_is_routed() -> None:
+    """`models.py` may use the library's own name, long before any app is ready."""
+    script = (
+        "import django\n"
+        "from django.apps import AppConfig\n"
+        "original = AppConfig.import_models\n"
+        "def import_models(self):\n"
+        "    if self.label == 'catalogue':\n"
+        "        from dynamic_db_router import in_database\n"
+        "        global where\n"
+        "        @in_database('ALIAS')\n"
+        "        def where():\n"
+        "            from dbrouting.overrides import current_override\n"
+        "            return current_override().read\n"
+        "    original(self)\n"
+        "AppConfig.import_models = import_models\n"
+        "django.setup()\n"
+        "print(where())\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    command = [sys.executable, "-c", script.replace("ALIAS", FIRST)]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == FIRST
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: sync_to_async(read_alias)(),
+        sync_to_async(read_alias),
+        lambda: asyncio.to_thread(read_alias),
+    ],
+)
+def test_what_a_decorated_function_gives_to_await_runs_in_the_block(function: Any) -> None:
+    async def main() -> Any:
+        return await in_database(LAST)(function)()
+
+    assert asyncio.run(main()) == LAST
+
+
+@pytest.mark.parametrize("returned", [lambda: (n for n in [1]), lambda: Product.objects.iterator()])
+def test_a_generator_that_a_decorated_function_returns_is_refused(returned: Any) -> None:
+    with pytest.raises(TypeError, match="generator"):
+        in_database(LAST)(returned)()
 
 
 # Configuration dictionaries
@@ -329,6 +412,69 @@ def test_dicts_come_and_go_in_threads_while_others_walk_over_all_connections(tmp
         assert list(pool.map(both, range(8))) == list(range(8))
     assert isinstance(connections.settings, DatabaseMapping)
     assert not connections.settings._borrowed
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_threads_that_share_one_dict_never_close_it_under_each_other(archive: dict[str, Any]) -> None:
+    shared = in_database(archive)
+
+    def work(number: int) -> int:
+        for _ in range(100):
+            with shared:
+                assert count_tables(read_alias()) == 0
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == list(range(4))
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_nobody_can_borrow_while_the_connections_of_the_last_loan_are_closed(
+    archive: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    borrowers: list[threading.Thread] = []
+    borrowed_early: list[bool] = []
+    close = mapping._Loan.close
+
+    def close_and_look(loan: Any) -> None:
+        borrower = threading.Thread(target=lambda: in_database(archive).__enter__())
+        borrowers.append(borrower)
+        borrower.start()
+        borrower.join(0.1)
+        borrowed_early.append(not borrower.is_alive())
+        close(loan)
+
+    monkeypatch.setattr(mapping._Loan, "close", close_and_look)
+    with in_database(archive):
+        count_tables(read_alias())
+    monkeypatch.undo()
+    borrowers[0].join()
+
+    assert borrowed_early == [False]
+    assert isinstance(connections.settings, DatabaseMapping)
+    connections.settings.give_back(in_database(archive).database)  # what the borrower got in the end
+
+
+def test_a_dict_may_be_changed_after_it_was_given(archive: dict[str, Any]) -> None:
+    block = in_database(archive)
+    archive["NAME"] = "other"
+
+    with block:
+        assert read_alias() == block.database
+
+
+@pytest.mark.usefixtures("unblocked_databases")
+def test_a_streamed_body_keeps_the_database_of_a_dict(archive: dict[str, Any]) -> None:
+    def body() -> Iterator[str]:
+        with connections[str(read_alias())].cursor() as cursor:
+            cursor.execute("SELECT 1 UNION SELECT 2")
+            yield from (str(number) for (number,) in cursor.cursor)
+
+    response = streamed_in(in_database(archive), StreamingHttpResponse(body()))
+    assert b"".join(response) == b"12"
+    response._resource_closers.pop()()  # type: ignore[attr-defined]  # what closing does, without its signal
+
+    assert in_database(archive).database not in connections.settings
 
 
 @pytest.mark.usefixtures("unblocked_databases")

@@ -29,18 +29,23 @@ def home_of(app_label: str) -> str:
     return alias
 
 
+def home_of_model(model: type[Model]) -> str:
+    """The alias of the model's table; a proxy may be in another app than its table."""
+    return home_of((model._meta.concrete_model or model)._meta.app_label)
+
+
 def alias_near(instance: Model | None, model: type[Model]) -> str:
     """Where the rows of ``model`` are, as seen from ``instance``.
 
     An object that was read elsewhere, through an override or ``.using()``, goes back where it came from when it is
     saved, and finds the rows of the apps that share its home beside it.
     """
-    home = home_of(model._meta.app_label)
-    if instance is None or home_of(instance._meta.app_label) != home:
+    home = home_of_model(model)
+    if instance is None or home_of_model(type(instance)) != home:
         return home
     return instance._state.db or home
 
 
 def alias_of(instance: Model) -> str:
     """Where ``instance`` is, or will be once it is saved."""
-    return instance._state.db or home_of(instance._meta.app_label)
+    return instance._state.db or home_of_model(type(instance))

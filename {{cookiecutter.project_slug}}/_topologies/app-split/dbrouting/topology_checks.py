@@ -12,7 +12,7 @@ from django.db.models import Field, Model
 
 from dbrouting.aliases import is_dummy
 from dbrouting.checks import TAG
-from dbrouting.routers import home_of
+from dbrouting.routers import home_of, home_of_model
 
 CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
 
@@ -32,12 +32,12 @@ def check_mapping_names(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
     ]
     unknown_aliases = [
         Error(
-            f"DATABASE_APPS_MAPPING puts {label} on {alias!r}, which DATABASES doesn't have.",
+            f"DATABASE_APPS_MAPPING puts {label} on {alias!r}, which DATABASES doesn't have, or has empty.",
             hint=f"The aliases are: {', '.join(connections)}.",
             id="dbrouting.E202",
         )
         for label, alias in mapping.items()
-        if alias not in connections.settings
+        if alias not in connections.settings or is_dummy(alias)
     ]
     return [*unknown_labels, *unknown_aliases]
 
@@ -85,13 +85,13 @@ def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None
     return [
         Error(
             f"{field.model._meta.label}.{field.name} relates {field.model._meta.app_label} on "
-            f"{home_of(field.model._meta.app_label)!r} to {_target_label(field)} on {home_of(_target_label(field))!r}.",
+            f"{home_of_model(field.model)!r} to {_target(field)._meta.app_label} on {home_of_model(_target(field))!r}.",
             hint="Store the id in a plain indexed field, as orders.Order.customer_id is, or map both to one alias.",
             obj=field.model,
             id="dbrouting.E205",
         )
         for field in _relations()
-        if home_of(field.model._meta.app_label) != home_of(_target_label(field))
+        if home_of_model(field.model) != home_of_model(_target(field))
     ]
 
 
@@ -102,5 +102,5 @@ def _relations() -> "Iterator[Field[Any, Any]]":
         )
 
 
-def _target_label(field: "Field[Any, Any]") -> str:
-    return cast(type[Model], field.related_model)._meta.app_label
+def _target(field: "Field[Any, Any]") -> type[Model]:
+    return cast(type[Model], field.related_model)

@@ -148,6 +148,26 @@ def test_a_foreign_key_across_databases_is_an_error(monkeypatch: pytest.MonkeyPa
     assert error.msg == "orders.Invoice.customer relates orders on 'orders_db' to accounts on 'auth_db'."
 
 
+@isolate_apps("orders")
+def test_a_proxy_lives_where_its_table_is() -> None:
+    class Customer(User):
+        class Meta:
+            app_label = "orders"
+            proxy = True
+
+    assert router.db_for_read(Customer) == router.db_for_write(Customer) == "auth_db"
+    assert router.allow_relation(Customer(), Group())
+
+
+def test_a_related_object_of_another_home_does_not_lead_its_relatives_astray() -> None:
+    order = Order()
+    order._state.db = "elsewhere"
+
+    assert router.db_for_read(Product, instance=order) == "default"
+    assert router.db_for_read(OrderLine, instance=order) == "elsewhere"
+    assert not router.allow_relation(order, OrderLine())
+
+
 # The map
 
 
@@ -156,10 +176,14 @@ def test_a_foreign_key_across_databases_is_an_error(monkeypatch: pytest.MonkeyPa
     [
         ({"ordres": "orders_db"}, "E201", "ordres"),
         ({"orders": "order_db"}, "E202", "order_db"),
+        ({"orders": "empty"}, "E202", "empty"),
     ],
 )
-def test_a_misspelt_name_in_the_map_is_an_error(settings: Any, changes: dict[str, str], code: str, named: str) -> None:
+def test_a_misspelt_name_in_the_map_is_an_error(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: str, named: str
+) -> None:
     settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, **changes}
+    monkeypatch.setitem(connections.settings, "empty", {"ENGINE": "django.db.backends.dummy"})
     [error] = topology_checks.check_mapping_names(None)
 
     assert error.id == f"dbrouting.{code}"

@@ -1,6 +1,7 @@
 """One unit of work for each request, and a cookie that tells a client's next requests of its writes."""
 
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -9,7 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from dbrouting.pinning import UnitOfWork, working_for
+from dbrouting.pinning import UnitOfWork, current_unit, working_for
 from dbrouting.streaming import streamed_in
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -33,7 +34,8 @@ class PrimaryPinningMiddleware:
             return self.call_async(request)
         unit = UnitOfWork(starts_pinned(request))
         with working_for(unit):
-            response: HttpResponseBase = self.get_response(request)
+            # In a copy of the context: what a view leaves open there doesn't wait for the thread's next request.
+            response: HttpResponseBase = copy_context().run(self.get_response, request)
         return finished(response, unit)
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -41,6 +43,11 @@ class PrimaryPinningMiddleware:
         with working_for(unit):
             response: HttpResponseBase = await self.get_response(request)
         return finished(response, unit)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> None:
+        """The admin shows rows to be edited, and writes back all that it has shown."""
+        if request.resolver_match and set(settings.PRIMARY_ONLY_APPS) & set(request.resolver_match.app_names):
+            current_unit().pinned = True
 
 
 def starts_pinned(request: HttpRequest) -> bool:
@@ -75,7 +82,7 @@ def set_pin_cookie(response: HttpResponseBase) -> None:
         path=settings.SESSION_COOKIE_PATH,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
-        samesite="Lax",
+        samesite=settings.SESSION_COOKIE_SAMESITE,
     )
     patch_cache_control(response, private=True)
     patch_vary_headers(response, ("Cookie",))

@@ -13,7 +13,7 @@ from django.db.backends.signals import connection_created
 
 from dbrouting.blocks import Block, Frames
 from dbrouting.replicas import choose_replica, is_replica, primary_alias
-from dbrouting.writes import is_call, writes
+from dbrouting.writes import is_write, may_write
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +45,10 @@ class UnitOfWork:
 
 
 class unit_of_work(Block[UnitOfWork]):  # noqa: N801  a function to those who use it
-    """A new unit for each run of the block: put one around each job of a process that works through many."""
+    """A new unit for each run of the block: put one around each job of a process that works through many.
+
+    It shares nothing with a unit around it: a write inside doesn't pin a request that the block is part of.
+    """
 
     frames: Frames[UnitOfWork] = Frames("unit_of_work")
 
@@ -70,6 +73,8 @@ class working_for(unit_of_work):  # noqa: N801  likewise
 
 
 _context_unit: ContextVar[UnitOfWork | None] = ContextVar("context_unit", default=None)
+# The main thread's, made before any task or carried thread could take a copy of the context without one.
+_context_unit.set(UnitOfWork())
 
 
 def current_unit() -> UnitOfWork:
@@ -131,14 +136,14 @@ def watch_writes(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
 def pin_on_write(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Pins before the write: one that fails on a duplicate has to find the row it collided with."""
     unit = current_unit()
-    if not unit.wrote and writes(sql):
+    if not unit.wrote and may_write(sql):
         unit.note_write()
     return execute(sql, params, many, context)
 
 
 def refuse_write(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """What only the server can judge is left to it: its sessions are read-only."""
-    if writes(sql) and not is_call(sql):
+    if is_write(sql):
         alias = context["connection"].alias
         raise ReplicaWriteError(
             f"{alias!r} is a replica and takes no writes: {str(sql)[:200]}\n"

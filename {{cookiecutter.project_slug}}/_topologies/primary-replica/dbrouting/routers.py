@@ -39,7 +39,7 @@ def is_in_transaction() -> bool:
     """
     primary = connections[primary_alias()]
     if primary.in_atomic_block:
-        return not all(vars(block)["_from_testcase"] for block in primary.atomic_blocks)
+        return not all(block._from_testcase for block in primary.atomic_blocks)  # type: ignore[attr-defined]  # Django's mark
     return primary.connection is not None and not primary.autocommit
 
 

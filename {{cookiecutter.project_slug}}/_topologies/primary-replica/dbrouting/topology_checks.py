@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
@@ -113,18 +113,36 @@ def check_middleware_is_first(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 @register(TAG)
 def check_users_are_read_on_the_primary(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    user = get_user_model()
-    if router.db_for_write(user) != primary_alias():
-        return []  # another router has them
+    user_label = get_user_model()._meta.app_label
     return [
         Error(
             f"{label} is not in PRIMARY_ONLY_APPS: replicas would answer who is logged in and what they may do.",
             hint=f'Add "{label}" to PRIMARY_ONLY_APPS in config/databases.py.',
             id="dbrouting.E106",
         )
-        for label in (user._meta.app_label, *ALWAYS_FRESH)
-        if label not in settings.PRIMARY_ONLY_APPS
+        for label in (user_label, *ALWAYS_FRESH)
+        if label not in settings.PRIMARY_ONLY_APPS and _is_ours(label)
     ]
+
+
+@register(TAG)
+def check_pin_seconds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Below 0 every pin would have ended before it began."""
+    if settings.PRIMARY_PIN_SECONDS >= 0:
+        return []
+    return [
+        Error(
+            f"PRIMARY_PIN_SECONDS is {settings.PRIMARY_PIN_SECONDS}.",
+            hint="It takes seconds, longer than a replica ever lags behind; 0 pins the writing request only.",
+            id="dbrouting.E107",
+        )
+    ]
+
+
+def _is_ours(label: str) -> bool:
+    """Whether the app is on the primary, rather than where another router has it."""
+    models = apps.get_app_config(label).get_models() if label in apps.app_configs else ()
+    return any(router.db_for_write(model) == primary_alias() for model in models)
 
 
 def _fault_of(alias: str) -> str | None:

@@ -41,7 +41,8 @@ def stale_replica(product: Product, settings: Any, tmp_path: Path) -> Iterator[s
         copy.executescript("".join(primary.connection.iterdump()))  # a backup would wait for the test's transaction
     config = engine.read_only({**primary.settings_dict, "NAME": str(path)})
     assert isinstance(connections.settings, DatabaseMapping)
-    with connections.settings.borrowed(config) as alias:
-        settings.REPLICA_DATABASES = [alias]
-        with unit_of_work():
-            yield alias
+    alias = connections.settings.lend(config)
+    settings.REPLICA_DATABASES = [alias]
+    with unit_of_work():
+        yield alias
+    connections.settings.give_back(alias)

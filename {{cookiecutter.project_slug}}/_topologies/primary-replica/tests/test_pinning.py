@@ -2,10 +2,14 @@
 
 import asyncio
 import contextvars
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.conf import settings
 from django.db import connections, router
 
 from catalogue.factories import CategoryFactory
@@ -224,3 +228,20 @@ def create_and_close() -> None:
         CategoryFactory.create()
     finally:
         connections.close_all()
+
+
+def test_a_write_in_a_task_of_a_command_pins_the_command() -> None:
+    """Tasks and carried threads take a copy of the context: it has to have a unit in it that they share."""
+    script = (
+        "import asyncio, django; django.setup()\n"
+        "from dbrouting.pinning import is_pinned_to_primary, pin_to_primary\n"
+        "async def main():\n"
+        "    await asyncio.gather(asyncio.to_thread(pin_to_primary))\n"
+        "    print(is_pinned_to_primary())\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "True\n"

@@ -14,11 +14,13 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from catalogue.factories import CategoryFactory
+from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.middleware import SALT, PrimaryPinningMiddleware
+from dbrouting.overrides import current_override, in_database
 from dbrouting.pinning import UnitOfWork, current_unit, is_pinned_to_primary, pin_to_primary, use_primary
 from dbrouting.replicas import is_replica
+from dbrouting.testing import assert_routed_to
 
 pytestmark = pytest.mark.django_db
 COOKIE = "primary_pin"
@@ -37,6 +39,19 @@ def write(request: HttpRequest) -> HttpResponse:
     before = source()
     CategoryFactory.create()
     return HttpResponse(f"{before} {source()}", headers={"Cache-Control": "public, max-age=60"})
+
+
+left_open: list[Iterator[None]] = []
+
+
+def leave_open(request: HttpRequest) -> HttpResponse:
+    def generator() -> Iterator[None]:
+        with in_database("default"):
+            yield
+
+    left_open.append(generator())
+    next(left_open[0])
+    return HttpResponse(source())
 
 
 def fail_after_writing(request: HttpRequest) -> HttpResponse:
@@ -91,7 +106,7 @@ def pin(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path(f"{view.__name__}/", view) for view in (read, write, fail_after_writing, stream, read_primary, pin)
+    path(f"{view.__name__}/", view) for view in (read, write, fail_after_writing, leave_open, stream, read_primary, pin)
 ] + [path(f"{view.__name__}/", view) for view in (read_async, write_async, write_in_a_task, stream_async)]
 
 
@@ -286,9 +301,38 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(client: Client, setting
     cookie = client.get("/write/").cookies[COOKIE]
 
     assert cookie["httponly"]
-    assert cookie["samesite"] == "Lax"
+    assert cookie["samesite"] == settings.SESSION_COOKIE_SAMESITE
+    assert cookie["domain"] == (settings.SESSION_COOKIE_DOMAIN or "")
+    assert cookie["path"] == settings.SESSION_COOKIE_PATH
     assert bool(cookie["secure"]) is secure
     assert cookie["max-age"] == settings.PRIMARY_PIN_SECONDS
+
+
+def test_the_cookie_goes_wherever_the_session_goes(client: Client, settings: Any) -> None:
+    settings.SESSION_COOKIE_SAMESITE, settings.SESSION_COOKIE_DOMAIN = "None", "example.com"
+    settings.SESSION_COOKIE_PATH = "/shop/"
+    client.get("/write/")
+    cookie = client.cookies[COOKIE]
+
+    assert (cookie["samesite"], cookie["domain"], cookie["path"]) == ("None", "example.com", "/shop/")
+
+
+def test_the_admin_reads_the_primary(admin_client: Client, settings: Any) -> None:
+    settings.ROOT_URLCONF = "config.urls"
+    ProductFactory.create()
+    admin_client.cookies.pop(COOKIE, None)
+
+    with assert_routed_to("default"):
+        assert admin_client.get("/admin/catalogue/product/").status_code == 200
+
+
+def test_a_generator_that_a_view_leaves_open_does_not_wait_for_the_next_request(client: Client) -> None:
+    client.get("/leave_open/")
+
+    assert is_replica(client.get("/read/").content.decode().split()[0])
+    assert current_override() is None
+    with pytest.raises(RuntimeError, match="ends where it did not begin"):
+        left_open.pop().close()
 
 
 def test_a_pin_ends(client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,32 @@
 """The databases: one that is shared, and one for each tenant, found by its alias and never listed."""
 
+import os
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 from config import engine
-from config.env import database, env
+from config.env import BASE_DIR, database, env
 from dbrouting.hosts import normalise_host
 from dbrouting.mapping import DatabaseMapping
 from dbrouting.tenant_names import is_database_prefix, name_of
 
+
+def base_domain() -> str:
+    written = env.str("TENANT_BASE_DOMAIN", default="localhost")
+    host = normalise_host(written)
+    if not host or host.startswith("www."):
+        raise ImproperlyConfigured(
+            f"TENANT_BASE_DOMAIN={written!r} in .env is no base domain: write a host name such as example.com, without "
+            "scheme, port, path and leading www."
+        )
+    return host
+
+
 # The site at this domain is the shared one; the tenants' sites are at its subdomains and at domains of their own.
-TENANT_BASE_DOMAIN = normalise_host(env.str("TENANT_BASE_DOMAIN", default="localhost"))
+TENANT_BASE_DOMAIN = base_domain()
 
 # A tenant's database is called <prefix>_<name>.
 TENANT_DATABASE_PREFIX = env.str("TENANT_DATABASE_PREFIX", default="tenant")
@@ -37,7 +51,14 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
     if name is None:
         return None
     config = engine.with_name(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{name}")
-    return None if config["NAME"] == SHARED_DATABASE["NAME"] else config
+    return None if place_of(config) == place_of(SHARED_DATABASE) else config
+
+
+def place_of(config: dict[str, Any]) -> tuple[str, str, str]:
+    """What tells a database from every other: server and name. A file is on no server, and may be named by a URI."""
+    name = config["NAME"]
+    path = unquote(urlsplit(name).path) if name.startswith("file:") else name
+    return config.get("HOST", ""), str(config.get("PORT", "")), os.path.abspath(BASE_DIR / path)
 
 
 def tenant_aliases() -> Iterable[str]:
@@ -56,15 +77,25 @@ SHARED_APPS = ["tenants", "reference"]
 # their own. An app that is in neither list has its tables in the tenants' databases only.
 EVERY_SITE_APPS = ["accounts", "admin", "auth", "contenttypes", "sessions"]
 
+
+def static_routes() -> dict[str, str]:
+    remedy = (
+        "it takes host=alias,host=alias, where a host has no port or path and an alias is tenant_<name>, or a database "
+        "that config/databases.py lists."
+    )
+    try:
+        written = env.dict("DYNAMIC_DB_ROUTES", default={})
+    except ValueError:
+        raise ImproperlyConfigured(f"DYNAMIC_DB_ROUTES in .env can't be read: {remedy}") from None
+    for host, alias in written.items():
+        if not normalise_host(host) or alias == "default" or alias not in DATABASES:
+            raise ImproperlyConfigured(f"DYNAMIC_DB_ROUTES in .env has {host}={alias}: {remedy}")
+    return {normalise_host(host): alias for host, alias in written.items()}
+
+
 # Host → alias, for the hosts that belong to a tenant whatever its row or the table of domains says: it wins over
 # both, and costs no query. The alias may also be a listed database that was there before there were tenants.
-DYNAMIC_DB_ROUTES = {normalise_host(host): alias for host, alias in env.dict("DYNAMIC_DB_ROUTES", default={}).items()}
-for host, alias in DYNAMIC_DB_ROUTES.items():
-    if not host or alias == "default" or alias not in DATABASES:
-        raise ImproperlyConfigured(
-            f"DYNAMIC_DB_ROUTES in .env has {host}={alias}: it takes host=alias, where the host has no port or path "
-            "and the alias is tenant_<name>, or a database that config/databases.py lists."
-        )
+DYNAMIC_DB_ROUTES = static_routes()
 
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
 SHARED_URLCONF = "tenants.urls_shared"

@@ -1,6 +1,7 @@
 """From the host a request names to the site it is served by."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -10,7 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
+from dbrouting.blocks import Frames
 from dbrouting.hosts import spellings
+from dbrouting.overrides import in_database
 from dbrouting.streaming import streamed_in
 from dbrouting.tenant_context import CurrentTenant, Site, TenantLike, shared_context, tenant_context
 from dbrouting.tenant_names import name_of
@@ -49,7 +52,7 @@ class SubdomainTenantMiddleware:
         if isinstance(site, HttpResponse):
             return site
         mark(request, site)
-        with site:
+        with site, everything_ended():
             response: HttpResponseBase = self.get_response(request)
         return streamed_in(site, response)
 
@@ -64,6 +67,23 @@ class SubdomainTenantMiddleware:
         return streamed_in(site, response)
 
 
+@contextmanager
+def everything_ended() -> Iterator[None]:
+    """End what the code inside leaves open, as a generator does that nobody finishes: the thread serves others next.
+
+    A copy of the context would do that too, but take away what else the code sets: a streamed body's language, the
+    caches that Django closes after the request. Asynchronous requests have a task, and so a context, of their own.
+    """
+    kinds: tuple[Frames[Any], ...] = (Site.frames, in_database.frames)
+    before = [frames.innermost() for frames in kinds]
+    try:
+        yield
+    finally:
+        for frames, outer in zip(kinds, before, strict=True):
+            while (frame := frames.innermost()) and frame is not outer:
+                frame.owner.__exit__(None, None, None)
+
+
 def site_without_query(hosts: list[str]) -> Site | None:
     """The site that the settings alone give to a host."""
     for host in hosts:
@@ -75,10 +95,18 @@ def site_without_query(hosts: list[str]) -> Site | None:
 def site_of(tenant: TenantRow | None) -> Site | HttpResponse:
     """The site of a row, or the answer to give instead."""
     if tenant is None:
-        return refusal(HTTPStatus.NOT_FOUND, "There is no site at this address.")
+        return refusal(HTTPStatus.NOT_FOUND, f"There is no site at this address.{hint() if settings.DEBUG else ''}")
     if not tenant.is_active:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This site is closed at the moment.")
     return tenant_context(tenant, switch=True)
+
+
+def hint() -> str:
+    base = settings.TENANT_BASE_DOMAIN
+    return (
+        f"\n\nTENANT_BASE_DOMAIN in .env is {base}: the shared site is at {base}, a tenant's at the host that it has in "
+        f"the table of domains, such as acme.{base}. `python manage.py list_tenants` shows them."
+    )
 
 
 def refusal(status: HTTPStatus, text: str) -> HttpResponse:

@@ -74,11 +74,10 @@ def home_of(model: type[Model], instance: Model | None) -> str:
     """
     if tenant := get_current_tenant():
         return same_site(tenant.alias, model, instance)
-    if origin := origin_of(instance):
-        return origin
-    if is_shared_context() and model._meta.app_label in settings.EVERY_SITE_APPS:
-        return DEFAULT_DB_ALIAS
-    raise NoActiveTenantError(model)
+    home = origin_of(instance) or (DEFAULT_DB_ALIAS if is_shared_context() else None)
+    if home is None or (home == DEFAULT_DB_ALIAS and model._meta.app_label not in settings.EVERY_SITE_APPS):
+        raise NoActiveTenantError(model)
+    return home
 
 
 def permitted(alias: str | None, model: type[Model], instance: Model | None) -> str | None:
@@ -96,19 +95,20 @@ def permitted(alias: str | None, model: type[Model], instance: Model | None) -> 
 
 
 def origin_of(instance: Model | None) -> str | None:
-    """The site that ``instance`` was read from; shared rows and new ones have none."""
-    if instance is None or is_shared(type(instance)):
-        return None
-    alias = instance._state.db
-    return alias if alias and is_site(alias) else None
+    """The database that ``instance`` was read from, a site's or another; shared rows and new ones have none."""
+    return None if instance is None or is_shared(type(instance)) else instance._state.db
 
 
 def same_site(alias: str, model: type[Model], instance: Model | None) -> str:
-    """``alias``, unless that would write an object, or look for what belongs to it, in another site's database."""
+    """``alias``, unless it is a site's and ``instance``, to be written or to find what belongs to it, isn't from there.
+
+    The error doesn't describe the object: a model's ``__str__`` may query, and would come back here.
+    """
     origin = origin_of(instance)
-    if origin in (None, alias) or not is_site(alias):
+    if instance is None or origin in (None, alias) or not is_site(alias):
         return alias
     raise TenantSwitchError(
-        f"{instance!r} is from {origin!r}; {model._meta.label} is asked of {alias!r} now. Objects don't cross from one "
-        "site to another: read it again here, or copy it deliberately, with save(using=…)."
+        f"{instance._meta.label} {instance.pk!r} is from {origin!r}; {model._meta.label} is asked of {alias!r} now. "
+        "Objects don't cross into a site from another database: read it again here, or copy it deliberately, with "
+        "save(using=…)."
     )

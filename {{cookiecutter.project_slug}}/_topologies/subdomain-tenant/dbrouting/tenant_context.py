@@ -80,11 +80,13 @@ class Site(Block["CurrentTenant | None"]):
 class tenant_context(Site):  # noqa: N801  a function to those who use it
     """Work for ``tenant``, a row of the tenants' table or a ``CurrentTenant``."""
 
+    tenant: CurrentTenant
+
     def __init__(self, tenant: TenantLike, *, switch: bool = False) -> None:
         super().__init__(CurrentTenant.of(tenant), switch=switch)
 
     def __str__(self) -> str:
-        return f"tenant_context({self.tenant and self.tenant.name!r})"
+        return f"tenant_context({self.tenant.name!r})"
 
 
 class shared_context(Site):  # noqa: N801  likewise

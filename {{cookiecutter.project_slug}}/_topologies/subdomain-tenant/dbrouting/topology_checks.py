@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 
 from dbrouting.checks import TAG
 from dbrouting.middleware import SubdomainTenantMiddleware
+from dbrouting.overrides import OverrideRouter
 from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter
 
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
@@ -20,15 +21,16 @@ CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
 
 @register(TAG)
 def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Without one of them, or in another order, a query could reach another site's database."""
+    """Without one of them, in another order, or with another override router a query could reach another site."""
     classes = [import_string(item) if isinstance(item, str) else type(item) for item in settings.DATABASE_ROUTERS]
-    if [found for found in classes if issubclass(found, ROUTERS)] == list(ROUTERS) and classes[-1] is TenantRouter:
+    ours = [found for found in classes if issubclass(found, (OverrideRouter, *ROUTERS))]
+    if ours == list(ROUTERS) and classes[-1] is TenantRouter:
         return []
     names = ", ".join(f'"{router.__module__}.{router.__qualname__}"' for router in ROUTERS)
     return [
         Error(
             "DATABASE_ROUTERS doesn't keep the tenants apart.",
-            hint=f"It needs these, in this order, the last one at the end: {names}.",
+            hint=f"It needs these, in this order, the last one at the end, and no other override router: {names}.",
             id="dbrouting.E301",
         )
     ]

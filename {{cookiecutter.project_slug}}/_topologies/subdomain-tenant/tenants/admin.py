@@ -3,6 +3,7 @@
 A site of its own, for the staff of a tenant has no business here. The tenants' admin is Django's ``admin.site``.
 """
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
@@ -10,6 +11,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from accounts.models import User
+from dbrouting.hosts import normalise_host
 from reference.models import Currency
 from tenants.models import Domain, Tenant
 
@@ -19,8 +21,17 @@ shared_admin.register(User, UserAdmin)
 shared_admin.register(Group, GroupAdmin)
 
 
+class DomainForm(forms.ModelForm):
+    """Rows are compared with each other before the model cleans them, so two spellings of a host would pass."""
+
+    def clean_host(self) -> str:
+        written: str = self.cleaned_data["host"]
+        return normalise_host(written) or written
+
+
 class DomainInline(admin.TabularInline):
     model = Domain
+    form = DomainForm
     extra = 0
 
 

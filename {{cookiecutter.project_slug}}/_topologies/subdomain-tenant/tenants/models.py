@@ -1,6 +1,5 @@
 import uuid
 
-from django.core.exceptions import ValidationError
 from django.db import models
 
 from dbrouting.hosts import normalise_host
@@ -43,6 +42,4 @@ class Domain(models.Model):
         return self.host
 
     def clean(self) -> None:
-        self.host = normalise_host(self.host)
-        if not self.host:
-            raise ValidationError({"host": "This is no host name."})
+        self.host = normalise_host(self.host) or self.host  # the field's validator refuses what is no host

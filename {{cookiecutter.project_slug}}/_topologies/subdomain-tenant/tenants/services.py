@@ -28,6 +28,8 @@ def create_tenant(name: str, *hosts: str, verbosity: int = 0) -> Tenant:
     """
     with shared_context():
         require_name(name)
+        if alias_of(name) not in connections.settings:
+            raise TenantError(f"The database of a tenant called {name!r} would be the shared database: choose another.")
         connection = connections[alias_of(name)]
         if database_exists(connection):
             raise TenantError(

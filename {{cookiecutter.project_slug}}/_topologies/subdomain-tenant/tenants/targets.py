@@ -29,6 +29,11 @@ class TenantTargets(DatabaseTargets):
             help="Act on this tenant; may be repeated. By default every tenant's database is acted on.",
         )
 
+    def each(self, options: dict[str, Any]) -> Iterator[Target]:
+        if options.get("database") and options.get("tenant"):
+            raise CommandError("Give --database or --tenant, not both.")
+        yield from super().each(options)
+
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
         names = options.get("tenant")
         active = get_current_tenant()

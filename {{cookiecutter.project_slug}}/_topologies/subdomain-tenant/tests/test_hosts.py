@@ -108,6 +108,18 @@ def test_finding_the_site_takes_at_most_one_query_to_the_shared_database(host: s
     assert asked == ["default"] * queries
 
 
+@pytest.mark.no_tenant
+def test_in_development_an_unknown_host_is_told_which_ones_there_are(settings: LazySettings) -> None:
+    client = Client(headers={"host": "127.0.0.1"})
+    assert "TENANT_BASE_DOMAIN" not in client.get("/").content.decode()
+
+    settings.DEBUG = True
+
+    page = client.get("/").content.decode()
+    assert "TENANT_BASE_DOMAIN" in page
+    assert "acme.localhost" in page
+
+
 def test_a_forbidden_host_is_refused_before_any_lookup(settings: LazySettings) -> None:
     settings.ALLOWED_HOSTS = [".localhost"]
 
@@ -142,6 +154,13 @@ def test_the_exact_host_is_looked_for_before_the_one_without_www() -> None:
 def test_a_tenant_cannot_have_the_base_domain_or_what_is_no_host(host: str) -> None:
     with pytest.raises(ValidationError):
         Domain(host=host, tenant=Tenant.objects.get(name="acme")).full_clean()
+
+
+def test_what_is_wrong_with_a_host_is_said_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Domain(host="http://x", tenant=Tenant.objects.get(name="acme")).full_clean()
+
+    assert len(caught.value.messages) == 1
 
 
 def test_a_domain_is_stored_as_browsers_send_it() -> None:

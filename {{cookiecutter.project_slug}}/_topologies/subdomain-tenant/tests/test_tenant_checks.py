@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.test.utils import isolate_apps
 
+from config import engine
 from dbrouting import topology_checks
 from reference.models import Currency
 
@@ -32,11 +33,14 @@ ROUTERS = [
     ("routers", "expected"),
     [
         (ROUTERS, []),
-        (["dbrouting.overrides.OverrideRouter", *ROUTERS], []),
         (ROUTERS[1:], ["dbrouting.E301"]),
         (ROUTERS[:2], ["dbrouting.E301"]),
         ([ROUTERS[1], ROUTERS[0], ROUTERS[2]], ["dbrouting.E301"]),
         ([*ROUTERS, "dbrouting.overrides.OverrideRouter"], ["dbrouting.E301"]),
+        (["dbrouting.overrides.OverrideRouter", *ROUTERS], ["dbrouting.E301"]),
+        ([ROUTERS[0], "dbrouting.overrides.OverrideRouter", *ROUTERS[1:]], ["dbrouting.E301"]),
+        (["dynamic_db_router.DynamicDbRouter", *ROUTERS], ["dbrouting.E301"]),
+        (["dbrouting.overrides.StrictOverrideRouter", *ROUTERS], ["dbrouting.E301"]),
         ([ROUTERS[0], "dbrouting.overrides.StrictOverrideRouter", ROUTERS[2]], ["dbrouting.E301"]),
     ],
 )
@@ -91,6 +95,12 @@ def test_a_relation_to_a_shared_table_is_an_error(monkeypatch: pytest.MonkeyPatc
         ("DYNAMIC_DB_ROUTES", "shop.example=nowhere"),
         ("DYNAMIC_DB_ROUTES", "shop.example=tenant_Acme"),
         ("DYNAMIC_DB_ROUTES", "https://shop.example=tenant_acme"),
+        ("DYNAMIC_DB_ROUTES", "junk"),
+        ("DYNAMIC_DB_ROUTES", "shop.example=tenant_acme,junk"),
+        ("TENANT_BASE_DOMAIN", ""),
+        ("TENANT_BASE_DOMAIN", "https://example.com"),
+        ("TENANT_BASE_DOMAIN", "two words"),
+        ("TENANT_BASE_DOMAIN", "www.example.com"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -108,3 +118,22 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found["DYNAMIC_DB_ROUTES"] == {"shop.example": "tenant_acme", "old.example": "tenant_globex"}
     assert found["TENANT_BASE_DOMAIN"] == "example.com"
+    assert not {"host", "alias", "name"} & set(found)  # what settings.py would import with the rest
+
+
+@pytest.mark.parametrize("server", ["the same", "the same, said twice", "another"])
+def test_no_tenants_database_is_the_shared_one(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    url = engine.EXAMPLE_URL.replace("shop", "tenant_shop")
+    elsewhere = (
+        engine.EXAMPLE_URL.replace("data/", "elsewhere/")
+        .replace("localhost", "tenants.internal")
+        .replace("127.0.0.1", "tenants.internal")
+    )
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("TENANT_DATABASE_PREFIX", "tenant")
+    monkeypatch.setenv("TENANT_DATABASE_URL", {"the same": "", "the same, said twice": url}.get(server, elsewhere))
+
+    databases = runpy.run_path("config/databases.py")["DATABASES"]
+
+    assert ("tenant_shop" in databases) == (server == "another")
+    assert "tenant_shops" in databases

@@ -107,13 +107,13 @@ def test_a_dangerous_name_is_refused_everywhere(name: str) -> None:
     assert not Tenant.objects.filter(name=name).exists()
 
 
-def test_no_tenants_database_is_the_shared_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_leads_to_the_shared_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = engine.with_name(config.databases.TENANT_SERVER, "tmp_initech")
     with monkeypatch.context() as patch:
         patch.setattr(config.databases, "SHARED_DATABASE", shared)
-        assert "tenant_initech" not in connections.settings
-        assert "tenant_hooli" in connections.settings
-    assert "tenant_initech" in connections.settings
+        with pytest.raises(TenantError, match=r"'initech'.*the shared database"):
+            create_tenant("initech")
+    assert not Tenant.objects.filter(name="initech").exists()
 
 
 # Create
@@ -214,6 +214,13 @@ def test_tenants_are_listed_for_people_and_for_programs() -> None:
     ]
 
 
+def test_an_empty_list_says_how_to_make_a_tenant() -> None:
+    Tenant.objects.all().delete()
+
+    assert "create_tenant" in output_of("list_tenants")
+    assert json.loads(output_of("list_tenants", "--json")) == []
+
+
 # Migrate
 
 
@@ -228,8 +235,9 @@ def test_one_tenants_failure_does_not_keep_the_others_and_is_summed_up(monkeypat
 def test_only_the_named_tenants_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fail_to_migrate(monkeypatch, ValueError(), alias="nowhere")
 
-    assert "1 tenants are migrated" in output_of("migrate_tenants", "--tenant=globex")
-    assert asked == ["tenant_globex"]
+    assert "Migrated 1 tenant." in output_of("migrate_tenants", "--tenant=globex")
+    assert "Migrated 2 tenants." in output_of("migrate_tenants", "--tenant=globex", "--tenant=acme")
+    assert asked == ["tenant_globex", "tenant_globex", "tenant_acme"]
     with pytest.raises(CommandError, match=r"'nobody'.*acme, globex"):
         call_command("migrate_tenants", "--tenant=nobody")
 
@@ -308,6 +316,8 @@ def test_commands_act_on_every_tenant_or_on_the_named_ones() -> None:
     assert labels(database="tenant_acme") == ["tenant_acme"]
     with pytest.raises(CommandError, match="'nobody'"):
         labels(tenant=["nobody"])
+    with pytest.raises(CommandError, match=r"--database.*--tenant"):
+        output_of("seed_demo", "--database=tenant_acme", "--tenant=globex")
 
 
 def test_a_command_called_by_a_tenants_code_acts_on_that_tenant(acme: CurrentTenant) -> None:

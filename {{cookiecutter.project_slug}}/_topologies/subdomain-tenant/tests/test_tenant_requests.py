@@ -3,13 +3,16 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import router
+from django.db import connections, router
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
+from django.utils import translation
 
 from accounts.factories import UserFactory
 from accounts.models import User
@@ -17,6 +20,7 @@ from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from dbrouting.blocks import Frame, Frames
 from dbrouting.middleware import SubdomainTenantMiddleware, TenantRow
+from dbrouting.overrides import current_override, in_database
 from dbrouting.tenant_context import (
     CurrentTenant,
     NoActiveTenantError,
@@ -120,6 +124,66 @@ def test_an_error_of_the_view_leaves_no_tenant_behind() -> None:
         get(view, "acme.localhost")
     assert get_current_tenant() is None
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "block",
+    [lambda: in_database("archive"), lambda: tenant_context(ROWS["acme.localhost"])],
+    ids=["in_database", "tenant_context"],
+)
+def test_what_a_view_leaves_open_ends_with_its_request(
+    block: Callable[[], AbstractContextManager[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that nobody finished: the same thread serves the next request."""
+    monkeypatch.setitem(connections.settings, "archive", connections.settings["tenant_acme"])
+    left: list[Iterator[None]] = []
+
+    def generator() -> Iterator[None]:
+        with block():
+            yield
+
+    def careless(request: HttpRequest) -> HttpResponse:
+        left.append(generator())
+        next(left[0])
+        return HttpResponse()
+
+    def two_requests() -> HttpResponse:
+        get(careless, "acme.localhost")
+        assert (current_override(), get_current_tenant()) == (None, None)
+        response: HttpResponse = get(lambda request: HttpResponse(alias_here()), "globex.localhost")
+        return response
+
+    assert copy_context().run(two_requests).content == b"tenant_globex"
+    with pytest.raises(RuntimeError, match="ends where it did not begin"):
+        next(left[0])
+
+
+def test_what_a_view_sets_besides_is_there_for_its_streamed_body() -> None:
+    def view(request: HttpRequest) -> StreamingHttpResponse:
+        translation.activate("de")
+        return StreamingHttpResponse(translation.get_language() for _ in range(1))
+
+    assert copy_context().run(lambda: list(get(view, "acme.localhost"))) == [b"de"]
+
+
+def test_a_database_that_a_view_leaves_borrowed_is_given_back() -> None:
+    left: list[Iterator[str]] = []
+
+    def generator() -> Iterator[str]:
+        with in_database({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}) as borrowed:
+            yield str(borrowed.database)
+
+    def careless(request: HttpRequest) -> HttpResponse:
+        left.append(generator())
+        return HttpResponse(next(left[0]))
+
+    def serve() -> str:
+        response: HttpResponse = get(careless, "acme.localhost")
+        return response.content.decode()
+
+    assert copy_context().run(serve) not in connections.settings
+    with pytest.raises(RuntimeError, match="ends where it did not begin"):
+        next(left[0])
 
 
 def test_a_request_says_itself_whose_it_is(acme: CurrentTenant) -> None:
@@ -356,6 +420,61 @@ def test_the_shared_site_shows_its_page_and_an_admin_of_its_own() -> None:
     for page in pages:
         assert client.get(f"/admin/{page}").status_code == 200
     assert client.get("/admin/tenants/tenant/add/").status_code == 403
+
+
+def change_in_the_admin(tenant: Tenant, *hosts: str, **fields: str) -> Any:
+    """Post the form of ``tenant``, with ``hosts`` as new domains."""
+    client = Client(headers={"host": "localhost"})
+    with shared_context():
+        client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    rows = {f"domains-{number}-host": host for number, host in enumerate(hosts)}
+    form = {"is_active": "on", "domains-TOTAL_FORMS": str(len(hosts)), "domains-INITIAL_FORMS": "0", **rows, **fields}
+    return client.post(f"/admin/tenants/tenant/{tenant.pk}/change/", form)
+
+
+@pytest.mark.django_db
+def test_domains_are_added_in_the_admin_as_browsers_send_them() -> None:
+    initech = Tenant.objects.create(name="initech")
+
+    assert change_in_the_admin(initech, "Initech.Example.", "BÜCHER.example").status_code == 302
+
+    hosts = initech.domains.values_list("host", flat=True)
+    assert set(hosts) == {"initech.example", "xn--bcher-kva.example"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("hosts", "complaint"),
+    [
+        (("same.example", "SAME.example."), "duplicate"),
+        (("ACME.localhost",), "already exists"),
+        (("http://x",), "is no host name"),
+    ],
+)
+def test_a_domain_that_cannot_be_had_is_shown_in_the_admin(hosts: tuple[str, ...], complaint: str) -> None:
+    initech = Tenant.objects.create(name="initech")
+
+    page = change_in_the_admin(initech, *hosts)
+
+    assert page.status_code == 200
+    assert complaint in page.content.decode()
+    assert not initech.domains.exists()
+
+
+@pytest.mark.django_db
+def test_a_tenants_name_cannot_be_changed_in_the_admin_nor_the_tenant_deleted() -> None:
+    acme = Tenant.objects.get(name="acme")
+
+    assert change_in_the_admin(acme, name="umbrella").status_code == 302
+    acme.refresh_from_db()
+    assert acme.name == "acme"
+
+    client = Client(headers={"host": "localhost"})
+    with shared_context():
+        client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    assert client.get(f"/admin/tenants/tenant/{acme.pk}/delete/").status_code == 403
+    client.post("/admin/tenants/tenant/", {"action": "delete_selected", "_selected_action": str(acme.pk), "post": "y"})
+    assert Tenant.objects.filter(name="acme").exists()
 
 
 @pytest.mark.django_db

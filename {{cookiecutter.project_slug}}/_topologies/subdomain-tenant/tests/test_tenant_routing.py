@@ -5,10 +5,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import connections, router
@@ -19,6 +20,7 @@ from accounts.models import User
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.contexts import carry_context
+from dbrouting.mapping import complete
 from dbrouting.overrides import ReadOnlyOverrideError, in_database
 from dbrouting.sql import atomic_for, cursor_for, on_commit_for
 from dbrouting.tenant_context import (
@@ -340,6 +342,78 @@ def test_objects_of_two_tenants_are_not_related(foreign: Category) -> None:
     staff = Group.objects.using("tenant_globex").create(name="staff")
     with pytest.raises(ValueError, match='value is on database "tenant_globex"'):
         UserFactory.create().groups.add(staff)
+
+
+@pytest.fixture(params=["an alias", "a dictionary"])
+def archived(request: pytest.FixtureRequest, acme: CurrentTenant, monkeypatch: pytest.MonkeyPatch) -> Category:
+    """A category from a database that is no site, where acme has another one with its id."""
+    config: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    with in_database(config, write=True) as archive:
+        with connections[archive.database].schema_editor() as editor:
+            editor.create_model(Category)
+        category = Category.objects.create(pk=1, name="Archived", slug="archived")
+    if request.param == "an alias":  # Django lets no test query one that is listed while it runs
+        monkeypatch.setitem(connections.settings, "archive", complete(config))
+        category._state.db = "archive"
+    Category.objects.using(acme.alias).create(pk=1, name="Tea", slug="tea")
+    return category
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "cross",
+    [
+        lambda archived: archived.save(),
+        lambda archived: archived.delete(),
+        lambda archived: list(archived.products.all()),
+        lambda archived: archived.products.create(name="Sencha", slug="sencha", price=1),
+    ],
+)
+def test_objects_of_a_database_that_is_no_site_do_not_cross_either(
+    archived: Category, cross: Callable[[Category], object]
+) -> None:
+    with pytest.raises(TenantSwitchError, match=f"is from '{archived._state.db}'"):
+        cross(archived)
+
+    assert [row.name for row in Category.objects.all()] == ["Tea"]
+
+
+@pytest.mark.django_db
+@pytest.mark.no_tenant
+def test_where_no_tenant_is_active_they_go_back_to_where_they_are_from(archived: Category) -> None:
+    assert router.db_for_write(Category, instance=archived) == archived._state.db
+
+
+@pytest.mark.django_db
+def test_they_may_be_copied_deliberately(archived: Category) -> None:
+    archived.save(using="tenant_acme")
+
+    assert Category.objects.get().name == "Archived"
+
+
+@pytest.mark.django_db
+def test_the_error_asks_nothing_of_the_object(globex: CurrentTenant) -> None:
+    """An object's own description may query, and would fail in the same way for ever."""
+    with tenant_context(globex, switch=True):
+        CategoryFactory.create(name="Tea")
+        permission, half = Permission.objects.all()[0], Category.objects.defer("name").get()
+
+    with pytest.raises(TenantSwitchError, match=rf"auth\.Permission {permission.pk} is from 'tenant_globex'"):
+        permission.save()
+    with pytest.raises(TenantSwitchError, match=rf"catalogue\.Category {half.pk} is from 'tenant_globex'"):
+        half.save()
+
+
+@pytest.mark.django_db
+@pytest.mark.no_tenant
+def test_a_user_of_the_shared_site_does_not_lead_to_tables_that_only_tenants_have() -> None:
+    with shared_context():
+        user = UserFactory.create()
+        assert router.db_for_read(Session, instance=user) == "default"
+        with pytest.raises(NoActiveTenantError):
+            router.db_for_read(Order, instance=user)
+    with pytest.raises(NoActiveTenantError):
+        router.db_for_write(Order, instance=user)
 
 
 @pytest.mark.django_db

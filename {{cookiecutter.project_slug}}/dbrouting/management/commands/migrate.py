@@ -6,6 +6,7 @@ every migration there as applied, and the tables would never be made.
 """
 
 import sys
+import traceback
 from typing import Any
 
 from django.apps import apps
@@ -56,7 +57,7 @@ class Command(migrate.Command):
             self._migrate(alias, *args, **{**options, "database": alias})
         except (Exception, SystemExit) as error:  # `--check` exits
             if options["traceback"]:
-                raise
+                traceback.print_exception(error, file=self.stderr)
             return error
         finally:
             let_go(alias)
@@ -64,7 +65,8 @@ class Command(migrate.Command):
 
     def _migrate(self, alias: str, *args: Any, **options: Any) -> None:
         require_reachable(alias, then=f"python manage.py migrate --database={alias}")
-        self.check(databases=[alias], tags=[Tags.database])
+        if not options["skip_checks"]:
+            self.check(databases=[alias], tags=[Tags.database])
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
@@ -74,13 +76,21 @@ class Command(migrate.Command):
     def _report(self, failures: dict[str, BaseException], aliases: list[str]) -> None:
         if not failures:
             return
-        if all(isinstance(error, SystemExit) for error in failures.values()):
-            sys.exit(1)
-        reasons = "\n".join(f"  {alias}: {str(error) or type(error).__name__}" for alias, error in failures.items())
+        if all(isinstance(error, SystemExit) and error.code == 1 for error in failures.values()):
+            sys.exit(1)  # what `--check` does
+        reasons = "\n".join(f"  {alias}: {reason_of(error)}" for alias, error in failures.items())
+        others = "The others are done. " if len(failures) < len(aliases) else ""
         raise CommandError(
             f"{len(failures)} of {len(aliases)} databases are not migrated:\n{reasons}\n"
-            "The others are done. Mend the cause and run `python manage.py migrate` again; --traceback shows where."
+            f"{others}Mend the cause and run `python manage.py migrate` again; --traceback shows where."
         )
+
+
+def reason_of(error: BaseException) -> str:
+    """One failure in words; ``--check`` exits with a number where migrations are missing."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, str) else "it has unapplied migrations"
+    return str(error) or type(error).__name__
 
 
 def require_migratable(alias: str, options: dict[str, Any]) -> None:
@@ -90,7 +100,8 @@ def require_migratable(alias: str, options: dict[str, Any]) -> None:
     if is_dummy(alias):
         raise CommandError(f"DATABASES[{alias!r}] is empty: there is nothing to migrate. Run: python manage.py migrate")
     app_label = options["app_label"]
-    if options["run_syncdb"] or lives_on(app_label, alias):  # test runners prepare every alias they may use
+    is_test_runner = options["run_syncdb"] and not options["interactive"]  # they prepare every alias they may use
+    if is_test_runner or lives_on(app_label, alias):
         return
     what = app_label or "any table"
     here = ", ".join(apps_on(alias)) or "nothing"

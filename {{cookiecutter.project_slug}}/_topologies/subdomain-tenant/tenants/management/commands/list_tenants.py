@@ -17,6 +17,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
             return
+        if not rows:
+            self.stdout.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         for row in rows:
             state = "" if row["is_active"] else "  suspended"
             self.stdout.write(f"{row['name']:<20}  {row['alias']:<27}  {', '.join(row['hosts'])}{state}")

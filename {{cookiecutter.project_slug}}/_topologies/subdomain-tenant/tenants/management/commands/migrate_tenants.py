@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.template.defaultfilters import pluralize
 
 from tenants.services import TenantError, get_tenants, migrate_tenants
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         if failures:
             reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
             raise CommandError(
-                f"{len(failures)} of {len(tenants)} tenants are not migrated:\n{reasons}\n"
+                f"{len(failures)} of {len(tenants)} tenants could not be migrated:\n{reasons}\n"
                 "The others are done. Mend the cause and run `python manage.py migrate_tenants` again."
             )
-        self.stdout.write(self.style.SUCCESS(f"{len(tenants)} tenants are migrated."))
+        self.stdout.write(self.style.SUCCESS(f"Migrated {len(tenants)} tenant{pluralize(len(tenants))}."))
