@@ -13,11 +13,11 @@ from processes import run
 
 GROUND_LIMIT = 500
 OVERRIDES_LIMIT = 120
-ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
+ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers", "streaming"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
-    "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "streaming", "writes"},
-    "subdomain-tenant": ON_EVERY_GROUND | {"hosts", "middleware", "streaming", "tenant_context", "tenant_names"},
+    "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "writes"},
+    "subdomain-tenant": ON_EVERY_GROUND | {"hosts", "middleware", "tenant_context", "tenant_names"},
 }
 SAMPLES = ("accounts", "catalogue", "orders", "demo")
 PROJECT_PACKAGES = ("config", "dbrouting", *SAMPLES)

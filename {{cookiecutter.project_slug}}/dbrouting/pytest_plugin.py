@@ -1,4 +1,4 @@
-"""What the project's tests share; ``tests/conftest.py`` loads it."""
+"""What the project's tests share; ``conftest.py`` loads it."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

@@ -1,12 +1,13 @@
 """Aliases can be known without being listed, and what they open is closed with the request."""
 
+import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.signals import request_finished
-from django.db import connections
 from django.db.utils import ConnectionHandler
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -79,4 +80,20 @@ def test_a_connection_under_an_alias_that_nobody_knows_is_left_alone(databases: 
 
     assert connection.connection is not None
     connection.close()
-    assert connections is not databases
+
+
+def test_a_thread_that_serves_no_requests_keeps_one_unlisted_connection(databases: ConnectionHandler) -> None:
+    def visit() -> list[bool]:
+        for alias in ("archive_1", "archive_2"):
+            databases[alias].ensure_connection()
+        return [databases[alias].connection is not None for alias in ("archive_1", "archive_2")]
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(visit).result() == [False, True]
+
+
+def test_a_mapping_can_be_copied(databases: ConnectionHandler) -> None:
+    copied = copy.deepcopy(databases.settings)
+
+    assert copied == databases.settings
+    assert "archive_1" in copied

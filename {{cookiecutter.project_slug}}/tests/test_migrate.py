@@ -1,5 +1,7 @@
 """``migrate`` does every database, says what it does, and refuses what would leave a database half made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,12 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.core.management.commands.migrate import Command as DjangoMigrate
-from django.db import connections, router
+from django.db import OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from catalogue.models import Product
 from dbrouting.aliases import apps_on, migratable_aliases, usable_aliases
+from dbrouting.management.commands import migrate
 from dbrouting.provisioning import migration_lock
 from orders.models import Order
 
@@ -37,7 +40,8 @@ def test_without_a_database_it_migrates_every_one_that_holds_tables(
 
     assert migrated == list(migratable_aliases())
     assert set(migrated) == {alias for alias in usable_aliases() if apps_on(alias)}
-    assert all(f"Database {alias} (" in capsys.readouterr().out for alias in migrated[:1])
+    output = capsys.readouterr().out
+    assert all(f"Database {alias} (" in output for alias in migrated)
 
 
 def test_content_types_are_migrated_before_the_databases_without_them(migrated: list[str]) -> None:
@@ -90,16 +94,70 @@ def test_djangos_own_options_work(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_fails_if_any_database_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    behind = list(migratable_aliases())[-1]
+    behind, *others = migratable_aliases()
+    up_to_date: list[str] = []
 
     def handle(self: DjangoMigrate, *args: Any, **options: Any) -> None:
         if options["database"] == behind:
             raise SystemExit(1)
+        up_to_date.append(options["database"])
 
     monkeypatch.setattr(DjangoMigrate, "handle", handle)
     with pytest.raises(SystemExit) as stop:
         call_command("migrate", "--check", verbosity=0)
     assert stop.value.code == 1
+    assert up_to_date == others
+
+
+def test_a_database_that_is_down_is_named_and_the_others_are_migrated(
+    migrated: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down, *others = migratable_aliases()
+
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connections[down], "ensure_connection", refuse)
+
+    with pytest.raises(CommandError, match=f"'{down}' can't be reached: connection refused"):
+        call_command("migrate", verbosity=0)
+    assert migrated == others
+
+
+def test_the_checks_of_each_database_are_run_unless_skipped(
+    migrated: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+    monkeypatch.setattr(DjangoMigrate, "check", lambda self, **options: checked.append(options.get("databases")))
+
+    call_command("migrate", verbosity=0, skip_checks=False)
+    assert [aliases for aliases in checked if aliases] == [[alias] for alias in migratable_aliases()]
+
+    checked.clear()
+    call_command("migrate", verbosity=0, skip_checks=True)
+    assert checked == []
+
+
+def test_migrating_takes_the_lock_and_looking_does_not(migrated: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def locked(connection: BaseDatabaseWrapper) -> Iterator[None]:
+        raise CommandError(f"{connection.alias} is locked")
+        yield
+
+    monkeypatch.setattr(migrate, "migration_lock", locked)
+
+    call_command("migrate", "--plan", verbosity=0)
+    call_command("migrate", "--check", verbosity=0)
+    assert len(migrated) == 2 * len(list(migratable_aliases()))
+    with pytest.raises(CommandError, match="is locked"):
+        call_command("migrate", verbosity=0)
+
+
+def test_an_empty_database_is_not_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings, "empty", {"ENGINE": "django.db.backends.dummy"})
+
+    with pytest.raises(CommandError, match=r"'empty'\] is empty"):
+        call_command("migrate", database="empty")
 
 
 def test_one_failure_does_not_keep_the_others_and_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from dbrouting.aliases import usable_aliases
 from dbrouting.migration_guard import runs_on
 from dbrouting.overrides import OverrideRouter
 
-HOME = router.db_for_write(Category)
+HOME = next(alias for alias in usable_aliases() if router.allow_migrate(alias, "catalogue"))
 
 
 def run_everywhere(operation: migrations.RunPython) -> None:
@@ -40,6 +40,26 @@ def test_a_guarded_function_runs_once_and_its_rows_land_there() -> None:
 
     assert aliases == [HOME]
     assert Category.objects.using(HOME).filter(slug="tea").exists()
+
+
+def test_a_guarded_function_does_nothing_elsewhere() -> None:
+    """Where the routers leave it to the guard: an app may live on more than one database."""
+    ran: list[str] = []
+
+    @runs_on("archive_*")
+    def note(apps: StateApps, schema_editor: Any) -> None:
+        ran.append(schema_editor.connection.alias)
+
+    for alias in usable_aliases():
+        note(cast(Any, None), cast(Any, SimpleNamespace(connection=connections[alias])))
+
+    assert ran == []
+
+
+def test_the_override_router_itself_heeds_the_hint() -> None:
+    assert OverrideRouter().allow_migrate("one", "catalogue", runs_on="other") is False
+    assert OverrideRouter().allow_migrate("one", "catalogue", runs_on="one") is None
+    assert OverrideRouter().allow_migrate("one", "catalogue") is None
 
 
 def test_orm_calls_of_a_guarded_function_follow_the_database_being_migrated() -> None:

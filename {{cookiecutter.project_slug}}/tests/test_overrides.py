@@ -29,7 +29,6 @@ from dbrouting import mapping
 from dbrouting.aliases import usable_aliases
 from dbrouting.contexts import carry_context
 from dbrouting.mapping import DatabaseMapping
-from dbrouting.streaming import streamed_in
 from dbrouting.overrides import (
     OverrideRouter,
     ReadOnlyOverrideError,
@@ -37,6 +36,7 @@ from dbrouting.overrides import (
     current_override,
     in_database,
 )
+from dbrouting.streaming import streamed_in
 
 FIRST, *_, LAST = usable_aliases()
 

@@ -3,8 +3,6 @@
 import pytest
 from django.db import connections, router, transaction
 
-from catalogue.factories import CategoryFactory
-from catalogue.models import Category
 from dbrouting.sql import atomic_for, cursor_for, on_commit_for
 from dbrouting.testing import assert_routed_to
 from orders.factories import OrderFactory
@@ -48,12 +46,18 @@ def test_a_rollback_takes_back_the_rows_of_the_model() -> None:
 def test_on_commit_waits_for_the_transaction_of_the_model() -> None:
     seen: list[int] = []
 
-    with atomic_for(Category):
-        CategoryFactory.create()
-        on_commit_for(Category, lambda: seen.append(Category.objects.count()))
+    with atomic_for(Order):
+        OrderFactory.create()
+        on_commit_for(Order, lambda: seen.append(Order.objects.count()))
         assert seen == []
 
     assert seen == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_durable_transaction_is_not_nested() -> None:
+    with atomic_for(Order), pytest.raises(RuntimeError, match="durable"), atomic_for(Order, durable=True):
+        pass
 
 
 @pytest.mark.django_db

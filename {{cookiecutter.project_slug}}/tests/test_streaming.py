@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 
 from catalogue.models import Product
 from dbrouting.aliases import usable_aliases
@@ -65,6 +67,28 @@ def test_asynchronous_bodies_too() -> None:
 
     assert asyncio.run(main()) == [ALIAS] * 3
     assert closed == [ALIAS]
+
+
+def test_an_asynchronous_body_that_is_given_up_is_closed_inside_the_block() -> None:
+    closed: list[str] = []
+
+    async def main() -> None:
+        response = streamed_in(in_database(ALIAS), StreamingHttpResponse(async_body(closed)))
+        chunks = cast(Any, response)._iterator
+        assert await anext(chunks) == ALIAS
+        await chunks.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert closed == [ALIAS]
+
+
+def test_a_file_is_left_to_the_server_and_a_generator_in_its_place_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with (tmp_path / "file").open("rb") as file:
+        response = FileResponse(file)
+        assert streamed_in(in_database(ALIAS), response).file_to_stream is not None
+    made = streamed_in(in_database(ALIAS), FileResponse(chunk.encode() for chunk in body([])))
+    assert b"".join(cast(Any, made)) == ALIAS.encode() * 3
 
 
 def test_a_response_with_a_body_is_left_alone() -> None:

@@ -33,6 +33,19 @@ def test_a_bare_mark_opens_every_database() -> None:
             cursor.execute("SELECT 1")
 
 
+def test_the_database_fixture_alone_opens_every_database(db: None) -> None:
+    for alias in usable_aliases():
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+
+@pytest.mark.django_db(databases=usable_aliases()[:1])
+def test_a_mark_that_names_databases_is_left_as_it_is(request: pytest.FixtureRequest) -> None:
+    mark = request.node.get_closest_marker("django_db")
+
+    assert mark.kwargs["databases"] == usable_aliases()[:1]
+
+
 def test_empty_aliases_are_left_out() -> None:
     assert usable_aliases() == [alias for alias in connections if not is_dummy(alias)]
 

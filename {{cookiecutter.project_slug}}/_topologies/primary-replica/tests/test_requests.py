@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,11 @@ def write(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{before} {source()}", headers={"Cache-Control": "public, max-age=60"})
 
 
-left_open: list[Iterator[None]] = []
+left_open: list[Generator[None, None, None]] = []
 
 
 def leave_open(request: HttpRequest) -> HttpResponse:
-    def generator() -> Iterator[None]:
+    def generator() -> Generator[None, None, None]:
         with in_database("default"):
             yield
 

@@ -58,7 +58,7 @@ def place_of(config: dict[str, Any]) -> tuple[str, str, str]:
     """What tells a database from every other: server and name. A file is on no server, and may be named by a URI."""
     name = config["NAME"]
     path = unquote(urlsplit(name).path) if name.startswith("file:") else name
-    return config.get("HOST", ""), str(config.get("PORT", "")), os.path.abspath(BASE_DIR / path)
+    return config.get("HOST", ""), str(config.get("PORT", "")), os.path.normpath(BASE_DIR / path)
 
 
 def tenant_aliases() -> Iterable[str]:

@@ -95,7 +95,7 @@ def site_without_query(hosts: list[str]) -> Site | None:
 def site_of(tenant: TenantRow | None) -> Site | HttpResponse:
     """The site of a row, or the answer to give instead."""
     if tenant is None:
-        return refusal(HTTPStatus.NOT_FOUND, f"There is no site at this address.{hint() if settings.DEBUG else ''}")
+        return refusal(HTTPStatus.NOT_FOUND, "There is no site at this address." + (hint() if settings.DEBUG else ""))
     if not tenant.is_active:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This site is closed at the moment.")
     return tenant_context(tenant, switch=True)
@@ -104,8 +104,8 @@ def site_of(tenant: TenantRow | None) -> Site | HttpResponse:
 def hint() -> str:
     base = settings.TENANT_BASE_DOMAIN
     return (
-        f"\n\nTENANT_BASE_DOMAIN in .env is {base}: the shared site is at {base}, a tenant's at the host that it has in "
-        f"the table of domains, such as acme.{base}. `python manage.py list_tenants` shows them."
+        f"\n\nTENANT_BASE_DOMAIN in .env is {base}: the shared site is there, and a tenant's at a host of its own, such "
+        f"as acme.{base}. `python manage.py list_tenants` shows them."
     )
 
 

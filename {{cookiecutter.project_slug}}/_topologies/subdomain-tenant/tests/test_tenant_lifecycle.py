@@ -302,6 +302,16 @@ def test_a_request_closes_the_connection_it_opened_to_its_tenant() -> None:
     assert all(connection.connection is None for connection in opened)
 
 
+def test_a_request_does_not_make_a_database_that_is_missing() -> None:
+    initech = Tenant.objects.create(name="initech")
+    Domain.objects.create(host="initech.localhost", tenant=initech)
+
+    with pytest.raises(OperationalError):
+        Client(headers={"host": "initech.localhost"}).get("/")
+
+    assert not database_exists(connection_of("initech"))
+
+
 # Commands for tenants
 
 

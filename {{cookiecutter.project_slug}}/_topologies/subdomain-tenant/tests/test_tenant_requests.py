@@ -1,6 +1,7 @@
 """A request works for its host's tenant: in every thread and task of it, in its streamed body, and after errors."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.conf import LazySettings
 from django.db import connections, router
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
@@ -186,10 +188,35 @@ def test_a_database_that_a_view_leaves_borrowed_is_given_back() -> None:
         next(left[0])
 
 
-def test_a_request_says_itself_whose_it_is(acme: CurrentTenant) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("host", "alias"),
+    [("globex.localhost", b"tenant_globex"), ("static.test", b"tenant_globex"), ("localhost", b"default")],
+)
+def test_a_request_says_itself_whose_it_is(
+    acme: CurrentTenant, settings: LazySettings, host: str, alias: bytes, is_async: bool
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    settings.DYNAMIC_DB_ROUTES = {"static.test": "tenant_globex"}
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(router.db_for_read(User))
+
+    async def async_view(request: HttpRequest) -> HttpResponse:
+        return view(request)
+
     with tenant_context(acme):
-        assert get(lambda request: HttpResponse(alias_here()), "globex.localhost").content == b"tenant_globex"
+        response = asyncio.run(aget(async_view, host)) if is_async else get(view, host)
+        assert response.content == alias
         assert get_current_tenant() == acme
+
+
+def test_what_a_proxy_says_of_the_host_is_ignored() -> None:
+    request = RequestFactory().get("/", headers={"host": "acme.localhost", "x-forwarded-host": "globex.localhost"})
+
+    response: Any = with_middleware(lambda request: HttpResponse(alias_here()))(request)
+
+    assert response.content == b"tenant_acme"
 
 
 def test_looking_up_the_tenant_does_not_block_the_event_loop() -> None:
@@ -320,6 +347,27 @@ def test_a_body_that_is_given_up_is_closed_for_its_tenant(db: None) -> None:
 
     next(iter(response))
     response.close()
+
+    assert closed == ["tenant_acme"]
+    assert get_current_tenant() is None
+
+
+def test_an_asynchronous_body_that_is_given_up_is_closed_for_its_tenant() -> None:
+    closed: list[str] = []
+
+    async def view(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(async_body(closed))
+
+    async def main() -> None:
+        stream = aiter(await aget(view, "acme.localhost"))
+        assert await anext(stream) == b"tenant_acme"
+        await stream.aclose()
+        del stream
+        while not closed:  # the event loop closes what is collected as garbage
+            gc.collect()
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), timeout=5))
 
     assert closed == ["tenant_acme"]
     assert get_current_tenant() is None
