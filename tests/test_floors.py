@@ -13,7 +13,7 @@ from processes import run
 
 GROUND_LIMIT = 500
 OVERRIDES_LIMIT = 120
-ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers", "streaming"}
+ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
     "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "writes"},

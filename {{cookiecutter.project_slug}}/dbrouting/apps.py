@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 
 # Before any app's models are imported: they may use in_database, under the library's name.
-from dbrouting import overrides  # noqa: F401
+from dbrouting import overrides, streaming  # noqa: F401
 
 
 class DbRoutingConfig(AppConfig):

@@ -11,14 +11,10 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.db.models import QuerySet
-from django.http.response import HttpResponseBase
-from django.template.response import SimpleTemplateResponse
-
-from dbrouting.streaming import streamed_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +60,8 @@ class Block(ABC, Generic[V]):
     """
 
     frames: Frames[V]
+    # What else can finish a result: functions of a block and a result. dbrouting.streaming knows responses.
+    finishers: ClassVar[list[Callable[["Block[Any]", Any], Any]]] = []
 
     @abstractmethod
     def decide(self) -> V:
@@ -106,24 +104,13 @@ class Block(ABC, Generic[V]):
             raise TypeError(_generator_fault(self, result.__qualname__))
         if isinstance(result, QuerySet):
             return bound(result)
-        if isinstance(result, SimpleTemplateResponse) and not result.is_rendered:
-            return self._rendered(result)
-        return streamed_in(self, result) if isinstance(result, HttpResponseBase) else result
+        for finish in self.finishers:
+            result = finish(self, result)
+        return result
 
     async def _awaited(self, result: Awaitable[Any]) -> Any:
         with self:
             return self.finished(await result)
-
-    def _rendered(self, response: SimpleTemplateResponse) -> SimpleTemplateResponse:
-        render = response.render
-
-        def render_in_block() -> SimpleTemplateResponse:
-            del response.render  # once; the response may be pickled afterwards
-            with self:
-                return render()
-
-        response.render = render_in_block  # type: ignore[method-assign]  # of this one response
-        return response
 
 
 def _generator_fault(block: Block[Any], name: str) -> str:

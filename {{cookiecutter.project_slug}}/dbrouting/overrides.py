@@ -8,10 +8,10 @@ once share. Here it is a chain of frames of each task's own. The library's names
 import copy
 from typing import Any, NamedTuple
 
-import dynamic_db_router
 from django.db import connections
 from django.db.models import Model, QuerySet
 from django.utils.connection import ConnectionDoesNotExist
+from dynamic_db_router import router as library
 
 from dbrouting.blocks import Block, Frames
 from dbrouting.mapping import DatabaseMapping, alias_matches, borrowed_alias
@@ -119,12 +119,6 @@ class StrictOverrideRouter(OverrideRouter):
         )
 
 
-def take_the_place_of(theirs: type, ours: type) -> None:
-    """Put ``ours`` under the library's name, and let its class make ours for whoever imported it before."""
-    theirs.__new__ = lambda cls, *args, **kwargs: ours(*args, **kwargs)  # type: ignore[method-assign, assignment]  # on purpose
-    for module in (dynamic_db_router, dynamic_db_router.router):
-        setattr(module, theirs.__name__, ours)
-
-
-take_the_place_of(dynamic_db_router.in_database, in_database)
-take_the_place_of(dynamic_db_router.DynamicDbRouter, OverrideRouter)
+# Whoever imported the library's classes, before or after this line, gets ours by calling them.
+for theirs, ours in ((library.in_database, in_database), (library.DynamicDbRouter, OverrideRouter)):
+    theirs.__new__ = lambda cls, *args, ours=ours, **kwargs: ours(*args, **kwargs)

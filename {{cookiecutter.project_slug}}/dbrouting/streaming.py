@@ -1,27 +1,18 @@
-"""Streamed bodies are made after the view has returned, and after the ``with`` blocks around it have ended."""
+"""What Django makes of a response after the view has returned, and after the ``with`` blocks around it have ended."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from types import TracebackType
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any, TypeVar, cast
 
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+
+from dbrouting.blocks import Block
 
 ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 
 
-class Holdable(Protocol):
-    """What is asked of a block: to be entered for each chunk, and to hold what it needs from first to last."""
-
-    def __enter__(self) -> object: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-    def hold(self) -> None: ...
-    def release(self) -> None: ...
-
-
-def streamed_in(block: Holdable, response: ResponseT) -> ResponseT:
+def streamed_in(block: Block[Any], response: ResponseT) -> ResponseT:
     """``response``, with its body made and closed inside ``block``: ``streamed_in(in_database("archive"), response)``.
 
     ``block`` is entered once for each chunk. A file is left alone, for a server may send it without reading it
@@ -32,20 +23,32 @@ def streamed_in(block: Holdable, response: ResponseT) -> ResponseT:
         stream = _stream_async if response.is_async else _stream
         response.streaming_content = stream(inside._iterator, block)
         block.hold()
-        inside._resource_closers[:] = [_closing_in(block, close) for close in inside._resource_closers]
+        inside._resource_closers[:] = [block(close) for close in inside._resource_closers]
         inside._resource_closers.append(block.release)
     return response
 
 
-def _closing_in(block: Holdable, close: Callable[[], None]) -> Callable[[], None]:
-    def close_in_block() -> None:
+def rendered_in(block: Block[Any], response: SimpleTemplateResponse) -> SimpleTemplateResponse:
+    """``response``, which Django renders after the view has returned, rendered inside ``block``."""
+    render = response.render
+
+    def render_in_block() -> SimpleTemplateResponse:
+        del response.render  # once; the response may be pickled afterwards
         with block:
-            close()
+            return render()
 
-    return close_in_block
+    response.render = render_in_block  # type: ignore[method-assign]  # of this one response
+    return response
 
 
-def _stream(chunks: Iterator[Any], block: Holdable) -> Iterator[Any]:
+def finish_response(block: Block[Any], result: Any) -> Any:
+    """What blocks do with the response of a view that they decorate."""
+    if isinstance(result, SimpleTemplateResponse) and not result.is_rendered:
+        return rendered_in(block, result)
+    return streamed_in(block, result) if isinstance(result, HttpResponseBase) else result
+
+
+def _stream(chunks: Iterator[Any], block: Block[Any]) -> Iterator[Any]:
     """Enter the block for each chunk: between two of them this thread may work for somebody else."""
     while True:
         with block:
@@ -56,7 +59,7 @@ def _stream(chunks: Iterator[Any], block: Holdable) -> Iterator[Any]:
         yield chunk
 
 
-async def _stream_async(chunks: AsyncIterator[Any], block: Holdable) -> AsyncIterator[Any]:
+async def _stream_async(chunks: AsyncIterator[Any], block: Block[Any]) -> AsyncIterator[Any]:
     """The same; and close the body in the block, for the event loop would do it in whatever context it is in."""
     try:
         while True:
@@ -70,3 +73,6 @@ async def _stream_async(chunks: AsyncIterator[Any], block: Holdable) -> AsyncIte
         if isinstance(chunks, AsyncGenerator):
             with block:
                 await chunks.aclose()
+
+
+Block.finishers.append(finish_response)

@@ -11,7 +11,6 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from dbrouting.pinning import UnitOfWork, current_unit, working_for
-from dbrouting.streaming import streamed_in
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SALT = "dbrouting.middleware"
@@ -68,7 +67,8 @@ def finished(response: HttpResponseBase, unit: UnitOfWork) -> HttpResponseBase:
     if unit.wrote and settings.PRIMARY_PIN_SECONDS:
         set_pin_cookie(response)
     # A write in a streamed body comes too late for the cookie, whose header is sent, but pins the rest of the body.
-    return streamed_in(working_for(unit), response)
+    belonging: HttpResponseBase = working_for(unit).finished(response)
+    return belonging
 
 
 def set_pin_cookie(response: HttpResponseBase) -> None:

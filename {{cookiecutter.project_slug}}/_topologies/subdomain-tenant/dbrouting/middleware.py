@@ -104,8 +104,8 @@ def site_of(tenant: TenantRow | None) -> Site | HttpResponse:
 def hint() -> str:
     base = settings.TENANT_BASE_DOMAIN
     return (
-        f"\n\nTENANT_BASE_DOMAIN in .env is {base}: the shared site is there, and a tenant's at a host of its own, such "
-        f"as acme.{base}. `python manage.py list_tenants` shows them."
+        f"\n\nTENANT_BASE_DOMAIN in .env is {base}: the shared site is there, and a tenant's at a host of its own, "
+        f"such as acme.{base}. `python manage.py list_tenants` shows them."
     )
 
 

@@ -1,6 +1,6 @@
 """Tests work for the tenant acme, beside another called globex; ``@pytest.mark.no_tenant`` starts with none."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,13 +22,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "no_tenant: the test starts without an active tenant")
     for tenant in (ACME, GLOBEX):
         connections.settings[tenant.alias] = connections.settings[tenant.alias]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Modules may ask the routers while they are imported."""
-    with tenant_context(ACME):
-        return (yield)
 
 
 @pytest.fixture(autouse=True)
