@@ -8,6 +8,7 @@ once share. Here it is a chain of frames of each task's own. The library's names
 import copy
 from typing import Any, NamedTuple
 
+import dynamic_db_router
 from django.db import connections
 from django.db.models import Model, QuerySet
 from django.utils.connection import ConnectionDoesNotExist
@@ -119,6 +120,8 @@ class StrictOverrideRouter(OverrideRouter):
         )
 
 
-# Whoever imported the library's classes, before or after this line, gets ours by calling them.
+# Under the library's names are ours from here on; whoever imported its classes before gets ours by calling them.
 for theirs, ours in ((library.in_database, in_database), (library.DynamicDbRouter, OverrideRouter)):
     theirs.__new__ = lambda cls, *args, ours=ours, **kwargs: ours(*args, **kwargs)
+    for module in (dynamic_db_router, library):
+        setattr(module, theirs.__name__, ours)

@@ -112,7 +112,7 @@ def test_check_fails_if_any_database_is_behind(monkeypatch: pytest.MonkeyPatch) 
 def test_a_database_that_is_down_is_named_and_the_others_are_migrated(
     migrated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    down, *others = migratable_aliases()
+    *others, down = migratable_aliases()
 
     def refuse() -> None:
         raise OperationalError("connection refused")

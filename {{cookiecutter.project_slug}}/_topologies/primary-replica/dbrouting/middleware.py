@@ -1,7 +1,6 @@
 """One unit of work for each request, and a cookie that tells a client's next requests of its writes."""
 
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -10,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
+from dbrouting.blocks import everything_ended
 from dbrouting.pinning import UnitOfWork, current_unit, working_for
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -32,9 +32,8 @@ class PrimaryPinningMiddleware:
         if self.is_async:
             return self.call_async(request)
         unit = UnitOfWork(starts_pinned(request))
-        with working_for(unit):
-            # In a copy of the context: what a view leaves open there doesn't wait for the thread's next request.
-            response: HttpResponseBase = copy_context().run(self.get_response, request)
+        with working_for(unit), everything_ended():
+            response: HttpResponseBase = self.get_response(request)
         return finished(response, unit)
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:

@@ -1,9 +1,8 @@
 """From the host a request names to the site it is served by."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
@@ -11,10 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from dbrouting.blocks import Frames
+from dbrouting.blocks import everything_ended
 from dbrouting.hosts import spellings
-from dbrouting.overrides import in_database
-from dbrouting.streaming import streamed_in
 from dbrouting.tenant_context import CurrentTenant, Site, TenantLike, shared_context, tenant_context
 from dbrouting.tenant_names import name_of
 
@@ -53,8 +50,8 @@ class SubdomainTenantMiddleware:
             return site
         mark(request, site)
         with site, everything_ended():
-            response: HttpResponseBase = self.get_response(request)
-        return streamed_in(site, response)
+            response = self.get_response(request)
+        return cast(HttpResponseBase, site.finished(response))
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:
         hosts = spellings(request.get_host())
@@ -63,25 +60,8 @@ class SubdomainTenantMiddleware:
             return site
         mark(request, site)
         with site:
-            response: HttpResponseBase = await self.get_response(request)
-        return streamed_in(site, response)
-
-
-@contextmanager
-def everything_ended() -> Iterator[None]:
-    """End what the code inside leaves open, as a generator does that nobody finishes: the thread serves others next.
-
-    A copy of the context would do that too, but take away what else the code sets: a streamed body's language, the
-    caches that Django closes after the request. Asynchronous requests have a task, and so a context, of their own.
-    """
-    kinds: tuple[Frames[Any], ...] = (Site.frames, in_database.frames)
-    before = [frames.innermost() for frames in kinds]
-    try:
-        yield
-    finally:
-        for frames, outer in zip(kinds, before, strict=True):
-            while (frame := frames.innermost()) and frame is not outer:
-                frame.owner.__exit__(None, None, None)
+            response = await self.get_response(request)
+        return cast(HttpResponseBase, site.finished(response))
 
 
 def site_without_query(hosts: list[str]) -> Site | None:
