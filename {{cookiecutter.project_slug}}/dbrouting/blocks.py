@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.db.models import QuerySet
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +63,7 @@ class Block(ABC, Generic[V]):
     """
 
     frames: Frames[V]
-    # What else can finish a result: functions of a block and a result. dbrouting.streaming knows responses.
+    # What finishes a result: functions of a block and a result. dbrouting.streaming has those for Django's.
     finishers: ClassVar[list[Callable[["Block[Any]", Any], Any]]] = []
 
     @abstractmethod
@@ -106,8 +105,6 @@ class Block(ABC, Generic[V]):
             return self._awaited(result)
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise TypeError(_generator_fault(self, result.__qualname__))
-        if isinstance(result, QuerySet):
-            return bound(result)
         for finish in self.finishers:
             result = finish(self, result)
         return result
@@ -138,9 +135,3 @@ def _generator_fault(block: Block[Any], name: str) -> str:
         f"{block} can't decorate the generator {name}(): its body runs between other people's queries. "
         "Return a list, or put a `with` block around the queries inside it."
     )
-
-
-def bound(query_set: QuerySet[Any]) -> QuerySet[Any]:
-    """``query_set`` with the database that it has here, unless it was told one or has its rows."""
-    is_open = query_set._db is None and query_set._result_cache is None  # type: ignore[attr-defined]  # Django's own
-    return query_set.using(query_set.db) if is_open else query_set

@@ -1,8 +1,11 @@
-"""What Django makes of a response after the view has returned, and after the ``with`` blocks around it have ended."""
+"""What is made of a result after the function has returned, and after the ``with`` blocks around it have ended:
+query sets are evaluated, templates rendered, bodies streamed.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, TypeVar, cast
 
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
@@ -41,8 +44,16 @@ def rendered_in(block: Block[Any], response: SimpleTemplateResponse) -> SimpleTe
     return response
 
 
-def finish_response(block: Block[Any], result: Any) -> Any:
-    """What blocks do with the response of a view that they decorate."""
+def bound(query_set: QuerySet[Any]) -> QuerySet[Any]:
+    """``query_set`` with the database that it has here, unless it was told one or has its rows."""
+    is_open = query_set._db is None and query_set._result_cache is None  # type: ignore[attr-defined]  # Django's own
+    return query_set.using(query_set.db) if is_open else query_set
+
+
+def finish(block: Block[Any], result: Any) -> Any:
+    """What blocks do with the result of a function or view that they decorate."""
+    if isinstance(result, QuerySet):
+        return bound(result)
     if isinstance(result, SimpleTemplateResponse) and not result.is_rendered:
         return rendered_in(block, result)
     return streamed_in(block, result) if isinstance(result, HttpResponseBase) else result
@@ -75,4 +86,4 @@ async def _stream_async(chunks: AsyncIterator[Any], block: Block[Any]) -> AsyncI
                 await chunks.aclose()
 
 
-Block.finishers.append(finish_response)
+Block.finishers.append(finish)
