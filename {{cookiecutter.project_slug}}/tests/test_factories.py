@@ -45,14 +45,14 @@ def test_get_or_create_asks_the_same_database_twice() -> None:
 
 @pytest.mark.parametrize("alias", list(connections))
 def test_meta_database_wins_also_when_it_is_default(alias: str) -> None:
-    class Elsewhere(RoutedModelFactory[Category]):
-        name = factory.Sequence("Category {}".format)
+    """Asked of a model that may live elsewhere than on ``default``, or the router would give the same answer."""
 
+    class Elsewhere(RoutedModelFactory[Order]):
         class Meta:
-            model = Category
+            model = Order
             database = alias
 
-    assert Elsewhere._get_manager(Category).db == alias
+    assert Elsewhere._get_manager(Order).db == alias
 
 
 def test_sub_factories_follow_meta_database() -> None:
