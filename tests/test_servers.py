@@ -149,12 +149,14 @@ def test_nothing_is_left_of_an_owner_that_is_interrupted(
         pass  # a missing server is told here, not by a script that ends
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER.format(cluster=start.__name__)],
-        env=environment(PYTHONPATH=str(Path(__file__).parent)),
+        cwd=Path(__file__).parent,  # where it finds servers.py
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     folder = Path(owner.stdout.readline().strip())
+    assert folder.is_absolute(), "the owner failed"
     assert len(processes_in(folder)) > 2
     owner.send_signal(number)
     owner.communicate(timeout=30)
