@@ -1,0 +1,115 @@
+"""Django's own tests pass in a baked project: what we replace changes nothing for who doesn't use it, and our routers
+agree with Django's where Django's tests define what a router has to do.
+
+They come from the source distribution of the very Django that runs here, downloaded once into ``.cache``.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import django
+import pytest
+from baking import TEMPLATE, Combination
+from conftest import Bake
+from processes import environment, run, tool
+
+SETTINGS = Path(__file__).parent / "django_suite"
+CACHE = TEMPLATE / ".cache"
+
+# Database engine → the fixture that starts its server.
+SERVERS = {"sqlite": ""}
+
+# What a router has to do.
+ROUTING = ("multiple_database", "prefetch_related")
+# Whatever else uses several databases, their connections, or a result after its function has returned.
+MORE = (
+    "async",
+    "backends.base.test_base.ConnectionHealthChecksTests",
+    "backends.base.test_base.ExecuteWrapperTests",
+    "backends.base.test_base.MultiDatabaseTests",
+    "backends.base.test_creation",
+    "contenttypes_tests",
+    "context_processors",
+    "db_utils",
+    "fixtures",
+    "handlers",
+    "migrate_signals",
+    "migrations.test_multidb",
+    "raw_query",
+    "select_for_update",
+    "servers",
+    "sessions_tests",
+    "sites_framework",
+    "test_utils",
+    "transaction_hooks",
+    "transactions",
+)
+
+RUNS = {
+    "shim": ("app-split", ROUTING + MORE),
+    "app_split": ("app-split", (*ROUTING, "contenttypes_tests", "migrations.test_multidb", "transactions")),
+    "primary_replica": ("primary-replica", ROUTING),
+    "subdomain_tenant": ("subdomain-tenant", ROUTING),
+}
+
+pytestmark = pytest.mark.xdist_group("django's own suite")
+
+
+@pytest.fixture(scope="session")
+def runtests() -> Path:
+    """Django's test runner, as it was released with the installed version."""
+    name = f"django-{django.get_version()}"
+    runner = CACHE / name / "tests" / "runtests.py"
+    if not runner.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            with tarfile.open(download(Path(folder))) as archive:
+                archive.extractall(folder, filter="data")
+            (Path(folder) / name).rename(CACHE / name)
+    return runner
+
+
+def download(folder: Path) -> Path:
+    """The only thing here that needs a network: without one it is a failure in CI and a skip on a desk."""
+    pip = (tool("uv"), "tool", "run", "--python", sys.executable, "pip", "download", "--quiet", "--dest", str(folder))
+    wanted = ("--no-deps", "--no-binary=django", f"django=={django.get_version()}")
+    result = subprocess.run([*pip, *wanted], env=environment(), capture_output=True, text=True, timeout=300)
+    if result.returncode == 0:
+        [archive] = folder.glob("*.tar.gz")
+        return archive
+    fault = f"The source of Django {django.get_version()} can't be downloaded:\n{result.stderr}"
+    if os.environ.get("CI"):
+        pytest.fail(fault, pytrace=False)
+    pytest.skip(fault)
+
+
+def urls(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
+    """The variables of the two databases; the test runner makes test databases beside them."""
+    names = {"DEFAULT_URL": "django_suite", "OTHER_URL": "django_suite_other"}
+    if engine == "sqlite":
+        return dict.fromkeys(names, "sqlite:///:memory:")
+    server = request.getfixturevalue(SERVERS[engine]).primary
+    return {variable: server.url(name) for variable, name in names.items()}
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+@pytest.mark.parametrize("settings", RUNS)
+def test_djangos_own_tests_pass(
+    request: pytest.FixtureRequest, baked: Bake, runtests: Path, settings: str, engine: str
+) -> None:
+    topology, labels = RUNS[settings]
+    project = baked(Combination(topology, engine, "database"))
+    path = os.pathsep.join([str(SETTINGS), str(project)])
+    command = ("python", "-W", "error", "runtests.py", f"--settings={settings}", "--parallel=1", "--noinput", *labels)
+
+    output = run(runtests.parent, *command, PYTHONPATH=path, **urls(request, engine))
+
+    [ran] = re.findall(r"^Ran (\d+) tests", output, re.MULTILINE)
+    [skipped] = re.findall(r"^OK(?: \(skipped=(\d+))?", output, re.MULTILINE)
+    print(f"Django {django.get_version()}, {settings}, {engine}: ran {ran} tests, skipped {skipped or 0}")
+    assert int(ran) - int(skipped or 0) > 100
