@@ -4,21 +4,24 @@ agree with Django's where Django's tests define what a router has to do.
 They come from the source distribution of the very Django that runs here, downloaded once into ``.cache``.
 """
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from pathlib import Path
 
 import django
 import pytest
-from baking import TEMPLATE, Combination
+from baking import SKELETON, TEMPLATE, Combination
 from conftest import Bake
 from processes import environment, run, tool
 
 SETTINGS = Path(__file__).parent / "django_suite"
+ANCHORS = tomllib.loads((Path(__file__).parent / "anchors.toml").read_text("utf-8"))
 CACHE = TEMPLATE / ".cache"
 
 # Database engine → the fixture that starts its server.
@@ -113,3 +116,37 @@ def test_djangos_own_tests_pass(
     [skipped] = re.findall(r"^OK(?: \(skipped=(\d+))?", output, re.MULTILINE)
     print(f"Django {django.get_version()}, {settings}, {engine}: ran {ran} tests, skipped {skipped or 0}")
     assert int(ran) - int(skipped or 0) > 100
+
+
+def cases_in(path: Path) -> set[tuple[str, str]]:
+    """Class and name of the tests in a file."""
+    return {
+        (cls.name, function.name)
+        for cls in ast.parse(path.read_text("utf-8")).body
+        if isinstance(cls, ast.ClassDef)
+        for function in cls.body
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
+    }
+
+
+def test_each_case_of_djangos_is_restated_for_our_routers(runtests: Path) -> None:
+    listed = {(group, case) for group, cases in ANCHORS["django"].items() for case in cases}
+
+    assert cases_in(runtests.with_name("multiple_database") / "tests.py") - listed == set()
+
+
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_the_tests_that_restate_a_case_are_there(anchor: str) -> None:
+    named = [name for cases in ANCHORS[anchor].values() for ours in cases.values() for name in as_list(ours)]
+    ours = {
+        function.name
+        for path in (TEMPLATE / SKELETON).rglob("tests/test_*.py")
+        for function in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(function, ast.FunctionDef)
+    }
+
+    assert {name for name in named if " " not in name} - ours == set()
+
+
+def as_list(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names

@@ -111,6 +111,14 @@ def test_the_managers_of_an_objects_relations_begin_where_it_is_from(order: Orde
     assert order.lines.db_manager("default").all().db == order.lines.using("default").db == "default"
 
 
+def test_the_managers_of_an_accounts_relations_begin_on_the_primary(replica: str) -> None:
+    user = User(pk=1)
+    user._state.db = replica
+
+    assert user.groups.db == user.groups.all().db == "default"
+    assert user.groups.db_manager(replica).all().db == replica
+
+
 # Writes
 
 
