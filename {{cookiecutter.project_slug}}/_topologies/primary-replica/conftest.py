@@ -13,10 +13,9 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
-from dbrouting.mapping import DatabaseMapping
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias, replica_weights
-from dbrouting.testing import ADDRESS
+from dbrouting.testing import ADDRESS, lent
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
@@ -75,17 +74,6 @@ def stale_replica(transactional_db: None, product: Product, settings: Any, tmp_p
         settings.REPLICA_DATABASES = [alias]
         with unit_of_work(), nullcontext() if is_file else snapshot(alias):
             yield alias
-
-
-@contextmanager
-def lent(config: dict[str, Any]) -> Iterator[str]:
-    """An alias for ``config``; its connections are closed before the test's rows are removed, which would wait."""
-    assert isinstance(connections.settings, DatabaseMapping)
-    alias = connections.settings.lend(config)
-    try:
-        yield alias
-    finally:
-        connections.settings.give_back(alias)
 
 
 def copy_of(primary: BaseDatabaseWrapper, path: Path) -> str:
