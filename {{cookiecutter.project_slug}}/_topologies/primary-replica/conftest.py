@@ -1,3 +1,4 @@
+import random
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -7,9 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings as project_settings
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
@@ -22,6 +25,19 @@ pytest_plugins = ["dbrouting.pytest_plugin"]
 # As configured: the set-up of the tests turns them into mirrors of the primary.
 REPLICAS = {alias: dict(connections.settings[alias]) for alias in replica_weights()}
 PATIENCE = 60  # seconds that a replica may be behind
+
+
+class RandomReplicaRouter:
+    """The obvious one."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return random.choice(list(project_settings.REPLICA_DATABASES))
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return primary_alias()
+
+    def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
+        return True
 
 
 def pytest_configure() -> None:
@@ -46,7 +62,9 @@ def product(db: None) -> Product:
 
 
 @pytest.fixture
-def replica_servers(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def replica_servers(
+    transactional_db: None, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[str]]:
     """The replicas: no mirrors, but each on its own server, where what a test commits arrives by replication.
 
     They begin with what the primary has. On SQLite, which has no replication, they share the primary's database.
@@ -74,6 +92,12 @@ def stale_replica(transactional_db: None, product: Product, settings: Any, tmp_p
         settings.REPLICA_DATABASES = [alias]
         with unit_of_work(), nullcontext() if is_file else snapshot(alias):
             yield alias
+
+
+@pytest.fixture
+def obvious_router(settings: Any) -> None:
+    """To show that a test's replicas really are behind."""
+    settings.DATABASE_ROUTERS = [RandomReplicaRouter()]
 
 
 def copy_of(primary: BaseDatabaseWrapper, path: Path) -> str:

@@ -102,15 +102,6 @@ def test_what_only_the_server_can_judge_is_left_to_it() -> None:
         cursor.execute("CALL nothing_of_that_name()")
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_session_itself_refuses_to_write(product: Product, stale_replica: str) -> None:
-    connections[stale_replica].ensure_connection()
-    connections[stale_replica].execute_wrappers.clear()
-
-    with pytest.raises(DatabaseError):
-        Category.objects.using(stale_replica).update(name="Tea")
-
-
 def test_a_replica_refuses_before_any_router_was_asked() -> None:
     """In a process that has done nothing but ``django.setup()``."""
     script = (
