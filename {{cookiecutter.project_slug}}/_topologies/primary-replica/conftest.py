@@ -62,9 +62,7 @@ def product(db: None) -> Product:
 
 
 @pytest.fixture
-def replica_servers(
-    transactional_db: None, product: Product, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[str]]:
+def replica_servers(transactional_db: None, product: Product, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The replicas: no mirrors, but each on its own server, where what a test commits arrives by replication.
 
     They begin with what the primary has. On SQLite, which has no replication, they share the primary's database.
@@ -108,7 +106,10 @@ def copy_of(primary: BaseDatabaseWrapper, path: Path) -> str:
 
 @contextmanager
 def snapshot(alias: str) -> Iterator[None]:
-    """Go on seeing in the block what is committed now, whatever this thread's session on ``alias`` is asked."""
+    """Go on seeing in the block what is committed now, whatever this thread's session on ``alias`` is asked.
+
+    A standby of PostgreSQL may have to wait for the block's end, or end the session: after 30 seconds, by default.
+    """
     wait_until_replayed(alias)
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -117,7 +118,7 @@ def snapshot(alias: str) -> Iterator[None]:
 
 
 def wait_until_replayed(*aliases: str) -> None:
-    """Until these replicas have what is committed on the primary now."""
+    """Until these replicas have what is committed on the primary now. Not while the test holds a snapshot there."""
     mark = uuid4().hex
     with unit_of_work():  # which the mark pins, and not the test
         marks = MigrationRecorder(connections[primary_alias()])

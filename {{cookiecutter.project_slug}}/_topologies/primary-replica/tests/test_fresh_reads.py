@@ -5,7 +5,6 @@ the replica of these tests really is behind.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync

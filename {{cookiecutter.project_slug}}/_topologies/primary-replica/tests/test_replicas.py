@@ -162,6 +162,20 @@ def test_a_replica_shows_the_rows_of_the_tests_transaction(product: Product) -> 
             assert Product.objects.using(alias).get() == product
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_replica_shows_what_a_test_has_committed(product: Product) -> None:
+    for alias in project_settings.REPLICA_DATABASES:
+        assert Product.objects.using(alias).get() == product
+
+
+@pytest.mark.django_db
+def test_closing_a_replica_leaves_the_tests_transaction_open(product: Product) -> None:
+    for alias in project_settings.REPLICA_DATABASES:
+        connections[alias].close()
+
+    assert Product.objects.using("default").get() == product
+
+
 # Checks
 
 
