@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
-from dbrouting.testing import EveryDatabaseTestCase, shared_mirrors
+from dbrouting.testing import EveryDatabaseTestCase, move_mirrors, shared_mirrors
 
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
 
@@ -20,6 +22,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         mark = pytest.mark.django_db(transaction=asked != {"db"}).mark
     if mark and "databases" not in mark.kwargs:
         item.add_marker(pytest.mark.django_db(*mark.args, databases=usable_aliases(), **mark.kwargs), append=False)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """pytest-django's, which drops no database that a mirror is connected to."""
+    move_mirrors()
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
 
 
 @pytest.fixture(autouse=True)

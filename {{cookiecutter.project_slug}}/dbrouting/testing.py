@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,6 +11,9 @@ from django.test import TestCase
 from django.utils.functional import classproperty
 
 from dbrouting.aliases import usable_aliases
+from dbrouting.mapping import DatabaseConfig, DatabaseMapping
+
+ADDRESS = ("HOST", "PORT", "USER", "PASSWORD")
 
 
 @contextmanager
@@ -38,6 +42,18 @@ def assert_routed_to(alias: str) -> Iterator[list[str]]:
         raise AssertionError(f"No query was made; one on {alias!r} was expected.")
 
 
+@contextmanager
+def lent(config: DatabaseConfig) -> Iterator[str]:
+    """An alias for ``config`` in the block, whose connections are closed with it."""
+    databases = connections.settings
+    assert isinstance(databases, DatabaseMapping)
+    alias = databases.lend(config)
+    try:
+        yield alias
+    finally:
+        databases.give_back(alias)
+
+
 class EveryDatabaseTestCase(TestCase):
     """A ``TestCase`` that may use every database, also the ones that mirror another.
 
@@ -47,9 +63,25 @@ class EveryDatabaseTestCase(TestCase):
 
     databases = classproperty(lambda cls: set(usable_aliases()))
 
+    @classmethod
+    def setUpClass(cls) -> None:
+        move_mirrors()
+        super().setUpClass()
+
     def setUp(self) -> None:
         super().setUp()
         self.enterContext(shared_mirrors())
+
+
+def move_mirrors() -> None:
+    """Connect the aliases with ``TEST["MIRROR"]`` to the other's server as well.
+
+    Django gives them the other's database name alone: on their own servers that database arrives late, or never.
+    """
+    for alias in usable_aliases():
+        settings = connections[alias].settings_dict
+        if source := settings["TEST"]["MIRROR"]:
+            settings.update({key: connections[source].settings_dict[key] for key in ADDRESS})
 
 
 @contextmanager
@@ -69,11 +101,15 @@ def shared_mirrors() -> Iterator[None]:
 
 @contextmanager
 def _lent(source: BaseDatabaseWrapper, mirror: BaseDatabaseWrapper) -> Iterator[None]:
-    """``TestCase`` began a transaction on the mirror's own session: nothing to check there, only to roll back."""
+    """``TestCase`` began a transaction on the mirror's own session: nothing to check there, only to roll back.
+
+    What the mirror borrowed it neither judges nor closes: the end of a request would close the session twice.
+    """
     own, autocommit, in_atomic_block = mirror.connection, mirror.autocommit, mirror.in_atomic_block
     mirror.connection, mirror.autocommit, mirror.in_atomic_block = source.connection, source.autocommit, True
     try:
-        yield
+        with patch.object(mirror, "close"), patch.object(mirror, "close_if_unusable_or_obsolete"):
+            yield
     finally:
         mirror.connection, mirror.autocommit, mirror.in_atomic_block = own, autocommit, in_atomic_block
         mirror.needs_rollback = in_atomic_block

@@ -26,9 +26,8 @@ def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
 def read_only(config: dict[str, Any]) -> dict[str, Any]:
     """The same file, opened so that SQLite itself refuses to write."""
     # A read-only file can't change its journal mode, and has no write lock to take when a transaction begins.
-    options = {
-        key: value for key, value in config["OPTIONS"].items() if key not in {"init_command", "transaction_mode"}
-    }
+    options = {key: value for key, value in config["OPTIONS"].items() if key != "transaction_mode"}
+    options["init_command"] = "PRAGMA query_only=ON"  # for the databases of tests, which are no files
     return {**config, "NAME": f"{Path(config['NAME']).as_uri()}?mode=ro", "OPTIONS": options}
 
 

@@ -1,12 +1,12 @@
 """An empty ``default`` is legal once every app is mapped: checks, migrate, the site and the tests all work."""
 
-import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -14,10 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
-from django.db import connections
-
-from config.env import env, from_url
-from dbrouting.provisioning import drop_database
+from other_settings import dropped_afterwards, environment_of, fresh_url, run_python
 
 Run = Callable[..., str]
 
@@ -25,35 +22,17 @@ Run = Callable[..., str]
 @pytest.fixture
 def environment(tmp_path: Path, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """The project's environment with fresh databases and the settings of ``no_default``."""
-    fresh = {alias: fresh_url(alias, tmp_path) for alias in ("auth_db", "orders_db")}
+    fresh = {alias: fresh_url(alias, "no_default", tmp_path / alias) for alias in ("auth_db", "orders_db")}
     urls = {settings.DATABASES[alias]["VARIABLE"]: url for alias, url in fresh.items()}
-    paths = os.pathsep.join([str(settings.BASE_DIR), str(settings.BASE_DIR / "tests")])
-    yield {**os.environ, **urls, "DJANGO_SETTINGS_MODULE": "no_default", "PYTHONPATH": paths, "DJANGO_DEBUG": "True"}
-    with django_db_blocker.unblock():
-        for alias, url in fresh.items():
-            connection = connections[alias].copy()
-            connection.settings_dict["NAME"] = from_url(alias, "", url)["NAME"]
-            drop_database(connection)
-
-
-def fresh_url(alias: str, folder: Path) -> str:
-    """Beside the configured database on its server, or a file in ``folder``."""
-    if connections[alias].vendor == "sqlite":
-        return f"sqlite:///{folder}/{alias}.sqlite3"
-    configured: str = env.str(settings.DATABASES[alias]["VARIABLE"])
-    return f"{configured}_no_default"
+    with django_db_blocker.unblock(), ExitStack() as stack:
+        for url in fresh.values():
+            stack.enter_context(dropped_afterwards(url))
+        yield environment_of("no_default", urls)
 
 
 @pytest.fixture
 def run(environment: dict[str, str]) -> Run:
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    return partial(run_python, environment)
 
 
 def test_the_checks_pass(run: Run) -> None:

@@ -4,17 +4,15 @@ Each scenario is run twice: with the project's router, and with the one that mos
 the replica of these tests really is behind.
 """
 
-import random
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import settings as project_settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Model
 from django.forms import modelform_factory
 from django.test import Client
 
@@ -32,22 +30,17 @@ from orders.models import Order, OrderLine
 pytestmark = pytest.mark.django_db
 
 
-class RandomReplicaRouter:
-    """The obvious one."""
-
-    def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        return random.choice(list(project_settings.REPLICA_DATABASES))
-
-    def db_for_write(self, model: type[Model], **hints: Any) -> str:
-        return "default"
-
-    def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
-        return True
-
-
 def created_row_exists(product: Product) -> bool:
     CategoryFactory.create(slug="coffee")
     return Category.objects.filter(slug="coffee").exists()
+
+
+def row_created_in_async_code_exists(product: Product) -> bool:
+    async def create_and_look() -> bool:
+        await Category.objects.acreate(name="Coffee", slug="coffee")
+        return await Category.objects.filter(slug="coffee").aexists()
+
+    return async_to_sync(create_and_look)()
 
 
 def created_row_is_refreshed(product: Product) -> bool:
@@ -161,6 +154,7 @@ def _write_as_someone_else() -> None:
 
 SCENARIOS = [
     created_row_exists,
+    row_created_in_async_code_exists,
     created_row_is_refreshed,
     saved_row_is_refreshed,
     updated_rows_are_read,
@@ -179,11 +173,6 @@ SCENARIOS = [
     many_to_many_rows_are_seen,
 ]
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-
-
-@pytest.fixture
-def obvious_router(settings: Any) -> None:
-    settings.DATABASE_ROUTERS = [RandomReplicaRouter()]
 
 
 @every_scenario

@@ -1,14 +1,13 @@
 """The example of Django's documentation works: ``default`` empty, the primary called ``primary``, users apart."""
 
-import os
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+from other_settings import dropped_afterwards, environment_of, fresh_url, run_python
 
 Run = Callable[..., str]
 
@@ -29,52 +28,49 @@ print(cursor_for(Product).db.alias)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run a Python command in the project, with the example's settings and fresh databases."""
-    if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
-        pytest.skip("The example is tried out on files.")
-    primary, auth = (f"sqlite:///{tmp_path}/{name}.sqlite3" for name in ("primary", "auth"))
-    paths = os.pathsep.join([str(settings.BASE_DIR), str(settings.BASE_DIR / "tests")])
-    environment = {
-        **os.environ,
-        "DATABASE_URL": primary,
-        "REPLICA1_URL": primary,
-        "REPLICA2_URL": primary,
-        "AUTH_DATABASE_URL": auth,
-        "DJANGO_DEBUG": "True",
-        "DJANGO_SETTINGS_MODULE": "published_example",
-        "PYTHONPATH": paths,
-    }
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+def urls(tmp_path: Path) -> dict[str, str]:
+    """Of databases that aren't there yet. The replicas are the primary: the example is one of settings."""
+    primary, auth = fresh_url("default", "main", tmp_path), fresh_url("default", "auth", tmp_path)
+    replicas = {"REPLICA1_URL": primary, "REPLICA2_URL": primary}
+    return {"DATABASE_URL": primary, "AUTH_DATABASE_URL": auth, **replicas}
 
 
-def tables(path: Path) -> set[str]:
-    with sqlite3.connect(path) as connection:
-        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+@pytest.fixture
+def primary(urls: dict[str, str], django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
+    with django_db_blocker.unblock(), dropped_afterwards(urls["DATABASE_URL"]) as connection:
+        yield connection
+
+
+@pytest.fixture
+def auth_db(urls: dict[str, str], django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
+    with django_db_blocker.unblock(), dropped_afterwards(urls["AUTH_DATABASE_URL"]) as connection:
+        yield connection
+
+
+@pytest.fixture
+def run(urls: dict[str, str], primary: BaseDatabaseWrapper, auth_db: BaseDatabaseWrapper) -> Run:
+    """Run a Python command in the project, with the example's settings."""
+    return partial(run_python, environment_of("published_example", urls))
 
 
 def test_the_checks_pass(run: Run) -> None:
+    run("manage.py", "bootstrap", "--verbosity=0", "--no-demo")
     run("manage.py", "check", "--fail-level=WARNING")
 
 
-def test_each_database_gets_its_own_tables_and_the_replicas_none(run: Run, tmp_path: Path) -> None:
+def test_each_database_gets_its_own_tables_and_the_replicas_none(
+    run: Run, primary: BaseDatabaseWrapper, auth_db: BaseDatabaseWrapper
+) -> None:
     output = run("manage.py", "bootstrap", "--no-demo")
 
     assert "Database auth_db (" in output
     assert "Database primary (" in output
     assert "Database replica1" not in output
-    assert {"accounts_user", "django_session"} <= tables(tmp_path / "auth.sqlite3")
-    assert {"catalogue_product", "orders_order"} <= tables(tmp_path / "primary.sqlite3")
-    assert "orders_order" not in tables(tmp_path / "auth.sqlite3")
-    assert "accounts_user" not in tables(tmp_path / "primary.sqlite3")
+    on_primary, on_auth_db = (set(database.introspection.table_names()) for database in (primary, auth_db))
+    assert {"accounts_user", "django_session"} <= on_auth_db
+    assert {"catalogue_product", "orders_order"} <= on_primary
+    assert "orders_order" not in on_auth_db
+    assert "accounts_user" not in on_primary
 
 
 def test_reads_and_writes_go_where_they_should(run: Run) -> None:
