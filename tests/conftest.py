@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 from baking import COMBINATIONS, Combination, copy_of_template
+from databases import Databases, databases_of
 from pytest_cookies.plugin import Cookies
+from servers import Cluster, mariadb_cluster, postgresql_cluster
 
 Bake = Callable[[Combination], Path]
+DatabasesOf = Callable[[Path, Combination], Databases]
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,31 @@ def baked(cookies_session: Cookies, template: Path) -> Bake:
         return projects[combination]
 
     return bake
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """Each worker has its own, from the first test that needs it to the end of the session."""
+    with postgresql_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Cluster]:
+    with mariadb_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def databases(request: pytest.FixtureRequest) -> DatabasesOf:
+    """The databases of a project: files, or on servers that are started now if no test needed them before."""
+    fixtures = {"postgresql": "postgresql", "mysql": "mariadb"}
+
+    def find(project: Path, combination: Combination) -> Databases:
+        fixture = fixtures.get(combination.database_engine)
+        return databases_of(project, combination, fixture and request.getfixturevalue(fixture))
+
+    return find
 
 
 @pytest.fixture

@@ -68,11 +68,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(project: Path, command: Sequence[str], port: int, log: Path) -> Iterator[str]:
+def serving(project: Path, command: Sequence[str], port: int, log: Path, **changes: str) -> Iterator[str]:
     """The address of a server that answers; it is ended with all its workers, and its log shown on a failure."""
     with log.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(
-            command, cwd=project, env=environment(), stdout=output, stderr=output, start_new_session=True
+            command, cwd=project, env=environment(**changes), stdout=output, stderr=output, start_new_session=True
         )
         try:
             wait_until_ready(server, port)

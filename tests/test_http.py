@@ -1,4 +1,4 @@
-"""A baked project under real servers: 50 requests at once, then the rows are looked up in the database files."""
+"""A baked project under real servers: 50 requests at once, then the rows are looked up in the databases."""
 
 import itertools
 import re
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from baking import COMBINATIONS, Combination
+from conftest import DatabasesOf
+from databases import Databases, Place
 from processes import free_port, manage, serving
-from rows import databases_in_env, rows, sqlite_files
 
 AT_ONCE = 50
 SESSIONS = 5
@@ -23,7 +25,20 @@ SERVERS = {
 # More than the demo data orders of anything, so that the rows a test placed are told from those.
 MARKER, OTHER_MARKER = 77, 88
 
-Serve = Callable[[Path], "contextmanager[str]"]
+Serve = Callable[[Path, Databases], "contextmanager[str]"]
+Bootstrap = Callable[[Combination], tuple[Path, Databases]]
+
+
+def every(topology: str) -> pytest.MarkDecorator:
+    """On each engine and in each isolation, together with the variant's other tests."""
+    return pytest.mark.parametrize(
+        "combination",
+        [
+            pytest.param(item, id=str(item), marks=pytest.mark.xdist_group(str(item)))
+            for item in COMBINATIONS
+            if item.topology == topology
+        ],
+    )
 
 
 class Customer:
@@ -55,6 +70,11 @@ class Customer:
         page = self.expect(200, self.browser.get("/orders/")).text
         return [int(cell) for cell in re.findall(r"<td>(\d+)</td>", page)]
 
+    def without_the_pin(self) -> "Customer":
+        """As a browser that dropped the cookie which a write has set."""
+        self.browser.cookies.delete("primary_pin")
+        return self
+
     def expect(self, status: int, response: httpx.Response) -> httpx.Response:
         assert response.status_code == status, (
             f"{response.request.method} {response.url} on {self.host} gave {response.status_code}, not {status}:\n"
@@ -66,21 +86,25 @@ class Customer:
 @pytest.fixture(params=SERVERS)
 def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
     @contextmanager
-    def start(project: Path) -> Iterator[str]:
+    def start(project: Path, databases: Databases) -> Iterator[str]:
         port = free_port()
         words = SERVERS[request.param].format(host="127.0.0.1", port=port, address=f"127.0.0.1:{port}").split()
-        with serving(project, [sys.executable, *words], port, tmp_path / "server.log") as address:
+        command = [sys.executable, *words]
+        with serving(project, command, port, tmp_path / "server.log", **databases.environment) as address:
             yield address
 
     return start
 
 
 @pytest.fixture
-def bootstrapped(fresh: Callable[..., Path]) -> Callable[[str], Path]:
-    def bootstrap(topology: str) -> Path:
-        project = fresh(topology=topology, database_engine="sqlite")
-        manage(project, "bootstrap")
-        return project
+def bootstrapped(fresh: Callable[..., Path], databases: DatabasesOf) -> Bootstrap:
+    def bootstrap(combination: Combination) -> tuple[Path, Databases]:
+        project = fresh(**combination._asdict())
+        own = databases(project, combination)
+        own.drop()
+        manage(project, "bootstrap", **own.environment)
+        own.catch_up()
+        return project, own
 
     return bootstrap
 
@@ -115,47 +139,41 @@ def log_in_at_once(address: str, hosts: list[str]) -> list[Customer]:
         return list(pool.map(lambda host: Customer(address, host).log_in(), hosts))
 
 
-def ordered(database: Path, marker: int) -> int:
-    """How many orders of this marker the file holds."""
-    return len(
-        rows(
-            database,
-            "SELECT o.id FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id WHERE l.quantity = ?",
-            marker,
-        )
-    )
+def ordered(databases: Databases, place: Place, marker: int) -> int:
+    """How many orders of this marker are there."""
+    return len(databases.rows(place, "orders_orderline", "WHERE quantity = %s", marker))
 
 
-def users(database: Path) -> list[object]:
-    return [username for (username,) in rows(database, "SELECT username FROM accounts_user")]
+def users(databases: Databases, place: Place) -> list[object]:
+    return [row["username"] for row in databases.rows(place, "accounts_user")]
 
 
-@pytest.mark.xdist_group("http-app-split")
+@every("app-split")
 def test_app_split_keeps_an_order_and_its_customer_in_two_databases(
-    serve: Serve, bootstrapped: Callable[[str], Path]
+    serve: Serve, bootstrapped: Bootstrap, combination: Combination
 ) -> None:
-    project = bootstrapped("app-split")
-    with serve(project) as address:
+    project, databases = bootstrapped(combination)
+    with serve(project, databases) as address:
         customers = log_in_at_once(address, ["localhost"] * SESSIONS)
         placed, origins = visit_at_once(customers, {"localhost": MARKER})
         assert customers[0].quantities_ordered().count(MARKER) == placed["localhost"]
-    files = databases_in_env(project)
-    default, auth, orders = (files[name] for name in ("DATABASE_URL", "AUTH_DATABASE_URL", "ORDERS_DATABASE_URL"))
+    variables = ("DATABASE_URL", "AUTH_DATABASE_URL", "ORDERS_DATABASE_URL")
+    default, auth, orders = (databases.place_of(variable) for variable in variables)
     assert origins == {"localhost": {"default"}}
-    assert ordered(orders, MARKER) == placed["localhost"] > 0
-    assert (ordered(auth, MARKER), ordered(default, MARKER)) == (0, 0)
-    assert "demo" in users(auth)
-    assert (users(orders), users(default)) == ([], [])
-    assert len(rows(auth, "SELECT * FROM django_session")) == SESSIONS
-    assert rows(default, "SELECT * FROM django_session") == []
+    assert ordered(databases, orders, MARKER) == placed["localhost"] > 0
+    assert (ordered(databases, auth, MARKER), ordered(databases, default, MARKER)) == (0, 0)
+    assert "demo" in users(databases, auth)
+    assert (users(databases, orders), users(databases, default)) == ([], [])
+    assert len(databases.rows(auth, "django_session")) == SESSIONS
+    assert databases.rows(default, "django_session") == []
 
 
-@pytest.mark.xdist_group("http-primary-replica")
+@every("primary-replica")
 def test_primary_replica_writes_on_the_primary_and_reads_through_replicas(
-    serve: Serve, bootstrapped: Callable[[str], Path]
+    serve: Serve, bootstrapped: Bootstrap, combination: Combination
 ) -> None:
-    project = bootstrapped("primary-replica")
-    with serve(project) as address:
+    project, databases = bootstrapped(combination)
+    with serve(project, databases) as address:
         customers = log_in_at_once(address, ["localhost"] * SESSIONS)
         placed, _ = visit_at_once(customers, {"localhost": MARKER})
         readers = [Customer(address, "localhost") for _ in range(SESSIONS)]
@@ -168,16 +186,37 @@ def test_primary_replica_writes_on_the_primary_and_reads_through_replicas(
     assert all(len(databases) == 1 for databases in origins), "a page read two replicas"
     assert "default" not in set(itertools.chain(*origins)), "a reader who wrote nothing was sent to the primary"
     assert after_a_write == ["default"]
-    primary = databases_in_env(project)["DATABASE_URL"]
-    assert ordered(primary, MARKER) == placed["localhost"] + 1
-    assert "demo" in users(primary)
+    primary = databases.place_of("DATABASE_URL")
+    assert ordered(databases, primary, MARKER) == placed["localhost"] + 1
+    assert "demo" in users(databases, primary)
 
 
-@pytest.mark.xdist_group("http-subdomain-tenant")
-def test_subdomain_tenants_see_nothing_of_each_other(serve: Serve, bootstrapped: Callable[[str], Path]) -> None:
-    project = bootstrapped("subdomain-tenant")
+@every("primary-replica")
+def test_who_wrote_reads_it_while_the_replicas_stand_still(
+    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+) -> None:
+    """The same customer without the cookie is the control: what a replica answers is old."""
+    project, databases = bootstrapped(combination)
+    with serve(project, databases) as address:
+        writer, forgetful = log_in_at_once(address, ["localhost"] * 2)
+        product = next(product["slug"] for product in writer.products()["products"] if product["is_orderable"])
+        databases.catch_up()
+        with databases.replicas_paused():
+            for number in range(1, 4):
+                writer.place_order(product, MARKER)
+                assert writer.quantities_ordered().count(MARKER) == number
+            assert forgetful.without_the_pin().quantities_ordered().count(MARKER) == (0 if databases.replicate else 3)
+        databases.catch_up()
+        assert forgetful.without_the_pin().quantities_ordered().count(MARKER) == 3
+
+
+@every("subdomain-tenant")
+def test_subdomain_tenants_see_nothing_of_each_other(
+    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+) -> None:
+    project, databases = bootstrapped(combination)
     markers = {"acme.localhost": MARKER, "globex.localhost": OTHER_MARKER}
-    with serve(project) as address:
+    with serve(project, databases) as address:
         customers = log_in_at_once(address, [*markers] * SESSIONS)
         placed, origins = visit_at_once(customers, markers)
         acme, globex = (customer.quantities_ordered() for customer in customers[:2])
@@ -186,9 +225,12 @@ def test_subdomain_tenants_see_nothing_of_each_other(serve: Serve, bootstrapped:
     assert origins["acme.localhost"].isdisjoint(origins["globex.localhost"])
     assert (acme.count(MARKER), acme.count(OTHER_MARKER)) == (placed["acme.localhost"], 0)
     assert (globex.count(MARKER), globex.count(OTHER_MARKER)) == (0, placed["globex.localhost"])
-    found = {path: (ordered(path, MARKER), ordered(path, OTHER_MARKER)) for path in sqlite_files(project)}
-    holders = {path: counts for path, counts in found.items() if any(counts)}
+    found = {
+        place: (ordered(databases, place, MARKER), ordered(databases, place, OTHER_MARKER))
+        for place in databases.places()
+    }
+    holders = {place: counts for place, counts in found.items() if any(counts)}
     assert sorted(holders.values()) == [(0, placed["globex.localhost"]), (placed["acme.localhost"], 0)]
-    for path, counts in holders.items():
-        assert ("acme" in path.name, "globex" in path.name) == (bool(counts[0]), bool(counts[1]))
-        assert "demo" in users(path)
+    for place, counts in holders.items():
+        assert ("acme" in place.name, "globex" in place.name) == (bool(counts[0]), bool(counts[1]))
+        assert "demo" in users(databases, place)
