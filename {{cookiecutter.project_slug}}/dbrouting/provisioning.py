@@ -61,16 +61,16 @@ class Server:
             return cursor.fetchone() is not None
 
     def create(self, connection: BaseDatabaseWrapper) -> None:
-        self._execute(connection, "CREATE DATABASE {} " + self.how)
+        self._execute(connection, "CREATE DATABASE", self.how)
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE {}")
+        self._execute(connection, "DROP DATABASE")
 
-    def _execute(self, connection: BaseDatabaseWrapper, statement: str) -> None:
+    def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
-            cursor.execute(statement.format(connection.ops.quote_name(connection.settings_dict["NAME"])))
+            cursor.execute(f"{verb} {connection.ops.quote_name(connection.settings_dict['NAME'])} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         session = connection.copy()  # a session of its own, so that no migration can end it
