@@ -70,7 +70,7 @@ class Server:
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
-            cursor.execute(f"{verb} {connection.ops.quote_name(connection.settings_dict['NAME'])} {how}")
+            cursor.execute(f"{verb} {quoted(connection, connection.settings_dict['NAME'])} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         session = connection.copy()  # a session of its own, so that no migration can end it
@@ -126,6 +126,12 @@ def migration_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
                 "run this command again."
             )
         yield
+
+
+def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
+    """``name`` as SQL has it; Django's ``quote_name`` leaves quotes within it as they are."""
+    mark = connection.ops.quote_name("name")[0]
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
 
 
 def close_pool(connection: BaseDatabaseWrapper) -> None:

@@ -29,7 +29,7 @@ def hosts(cursor: CursorWrapper, user: str) -> list[str]:
 
 
 def pattern(name: str) -> str:
-    """``name`` as GRANT has it, where a bare ``_`` is any character, ``%`` any number; for a statement with parameters."""
+    """``name`` as GRANT has it, where a bare ``_`` is any character, ``%`` any number; for SQL with parameters."""
     escaped = re.sub(r"([\\_%])", r"\\\1", name.removesuffix("*")).replace("`", "``")
     like = f"{escaped}%" if name.endswith("*") else escaped
     return "`{}`".format(like.replace("%", "%%"))

@@ -1,7 +1,7 @@
 """PostgreSQL: what every connection of this project needs, and why. What a URL says wins over what is here.
 
-Two switches go at the end of a URL: ``?pool=true`` (or ``?pool=20``, at most so many connections) keeps the connections in
-a pool, and ``?pgbouncer=true`` says that PgBouncer is in between, pooling transactions.
+Two switches go at the end of a URL: ``?pool=true`` (or ``?pool=20``, at most so many connections) keeps the connections
+in a pool, and ``?pgbouncer=true`` says that PgBouncer is in between, pooling transactions.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 OPTIONS: dict[str, Any] = {
     # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
     "connect_timeout": 5,
-    # A server whose machine is gone says nothing: notice after 30 + 3 × 10 s, not after the two hours of the system.
+    # A server whose machine is gone says nothing: notice after a minute, not after the system's two hours.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,

@@ -18,8 +18,8 @@ from dbrouting.targets import get_targets
 
 class Command(BaseCommand):
     help = (
-        "Creates and migrates every database and, in development, loads the demo data. With DATABASE_ADMIN_URL, makes the "
-        "users that the databases' URLs name, too."
+        "Creates and migrates every database and, in development, loads the demo data. With DATABASE_ADMIN_URL, makes "
+        "the users that the databases' URLs name, too."
     )
     requires_system_checks = ()
 
