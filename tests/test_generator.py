@@ -138,7 +138,7 @@ def test_git_would_not_take_secrets_or_databases(fresh: Callable[..., Path]) -> 
     assert set(untracked) == set(expected_files(SQLITE[0])) - {".env"}
 
 
-@pytest.mark.parametrize("combination", SQLITE, ids=str)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], combination: Combination) -> None:
     words = re.compile("|".join(TRACES[combination.topology]), re.IGNORECASE)
     traces = [
@@ -320,7 +320,7 @@ def test_the_skeleton_passes_the_ruff_of_a_project(
     run(skeleton, "python", "-m", "ruff", *command, "--no-cache", "--config", sources)
 
 
-@pytest.mark.parametrize("combination", SQLITE, ids=str)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_workflows_are_valid(fresh: Callable[..., Path], combination: Combination) -> None:
     for root in (TEMPLATE, fresh(**combination._asdict())):
         workflows = [str(path) for path in (root / ".github" / "workflows").glob("*.yml")]

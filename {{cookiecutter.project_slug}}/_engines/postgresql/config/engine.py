@@ -62,7 +62,7 @@ def _switch(config: dict[str, Any], value: object, name: str) -> int:
 def read_only(config: dict[str, Any]) -> dict[str, Any]:
     """The same server in sessions that refuse to write, also where the server itself would let them.
 
-    PgBouncer refuses start-up options, and would share what a session sets with others. Behind it the replica itself
+    PgBouncer refuses start-up options, and would share what a session sets with others. Behind it the server itself
     must refuse, as a standby does, or the user: ``ALTER ROLE … SET default_transaction_read_only = on``.
     """
     if config.get("PGBOUNCER"):
