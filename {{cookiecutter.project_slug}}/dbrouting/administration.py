@@ -49,8 +49,9 @@ def prepare_user(cursor: CursorWrapper, access: Access, with_tests: bool) -> Ite
     user = access.config["USER"]
     if server_users.create(cursor, user, access.config["PASSWORD"]):
         yield f"Created the user {user}."
-    for_tests = f"{TEST_DATABASE_PREFIX}{access.name.removesuffix('*')}*"
-    for name in [access.name, for_tests] if with_tests else [access.name]:
+    beginning = access.name.removesuffix("*")
+    for_tests = [f"{beginning}*", f"{TEST_DATABASE_PREFIX}{beginning}*"]
+    for name in [access.name, *for_tests] if with_tests else [access.name]:
         if message := server_users.allow(cursor, user, name):
             yield message
 
