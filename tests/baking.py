@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 TEMPLATE = Path(__file__).parent.parent
 SKELETON = "{{cookiecutter.project_slug}}"
 SCAFFOLDING = ("_topologies", "_engines", "_pairs", "_includes")
@@ -36,6 +38,17 @@ TOPOLOGIES: list[str] = VARIABLES["topology"]
 ENGINES: list[str] = VARIABLES["database_engine"]
 COMBINATIONS = [combination for combination in all_combinations() if is_legal(combination)]
 SQLITE = [combination for combination in COMBINATIONS if combination.database_engine == "sqlite"]
+
+
+def variants(combinations: list[Combination]) -> pytest.MarkDecorator:
+    """Parametrize a test so that one worker, with one set of servers, takes all that is about a combination."""
+    return pytest.mark.parametrize(
+        "combination",
+        [pytest.param(item, id=str(item), marks=pytest.mark.xdist_group(str(item))) for item in combinations],
+    )
+
+
+every_variant = variants(COMBINATIONS)
 
 
 def shipped_files() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from baking import COMBINATIONS, Combination
+from baking import COMBINATIONS, Combination, variants
 from conftest import DatabasesOf
 from databases import Databases, Place
 from processes import free_port, manage, serving
@@ -30,15 +30,8 @@ Bootstrap = Callable[[Combination], tuple[Path, Databases]]
 
 
 def every(topology: str) -> pytest.MarkDecorator:
-    """On each engine and in each isolation, together with the variant's other tests."""
-    return pytest.mark.parametrize(
-        "combination",
-        [
-            pytest.param(item, id=str(item), marks=pytest.mark.xdist_group(str(item)))
-            for item in COMBINATIONS
-            if item.topology == topology
-        ],
-    )
+    """On each engine and in each isolation."""
+    return variants([combination for combination in COMBINATIONS if combination.topology == topology])
 
 
 class Customer:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from baking import SQLITE, TEMPLATE, Combination
-from conftest import Bake
+from baking import TEMPLATE, Combination, every_variant
+from conftest import Bake, DatabasesOf
 from processes import environment, free_port, run, serving, tool
 
 PUBLISHED = "gh:org/multidb-template"
@@ -39,9 +39,10 @@ def test_only_the_commands_of_console_fences_are_run() -> None:
 class Shell:
     """A reader's terminal: it remembers where `cd` went."""
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, folder: Path, log: Path, **variables: str) -> None:
         self.folder = folder
         self.log = log
+        self.variables = variables
 
     def type(self, line: str) -> None:
         for command in line.split(" && "):
@@ -53,18 +54,21 @@ class Shell:
             self.folder = self.folder / words[1]
         elif "runserver" in words:
             self.visit(words)
-        else:
-            run(self.folder, "bash", "-euo", "pipefail", "-c", command, stdin="\n" * 20)
+        elif words[:2] != ["docker", "compose"]:  # the servers are there; tests/test_compose.py is about these
+            run(self.folder, "bash", "-euo", "pipefail", "-c", command, stdin="\n" * 20, **self.variables)
 
     def visit(self, words: list[str]) -> None:
         port = free_port()
         command = [*words[: words.index("runserver") + 1], str(port), "--noreload"]
-        with serving(self.folder, [tool(words[0]), *command[1:]], port, self.log) as address:
+        with serving(self.folder, [tool(words[0]), *command[1:]], port, self.log, **self.variables) as address:
             assert httpx.get(address, headers={"Host": "localhost"}).status_code == 200
 
 
-@pytest.mark.parametrize("combination", SQLITE, ids=str)
-def test_the_readme_of_a_project_works(baked: Bake, combination: Combination, tmp_path: Path) -> None:
+@every_variant
+def test_the_readme_of_a_project_works(
+    baked: Bake, databases: DatabasesOf, combination: Combination, tmp_path: Path
+) -> None:
+    """The project's own suite is one of the commands."""
     tool("uv")
     project = tmp_path / "my-shop"
     run(tmp_path, "cp", "-r", str(baked(combination)), str(project))
@@ -72,7 +76,7 @@ def test_the_readme_of_a_project_works(baked: Bake, combination: Combination, tm
     typed = "\n".join(commands)
     for step in ("uv sync", "manage.py bootstrap", "manage.py runserver", SUITE):
         assert step in typed
-    shell = Shell(project, tmp_path / "server.log")
+    shell = Shell(project, tmp_path / "server.log", **databases(project, combination).environment)
     for command in commands:
         shell.type(command)
 

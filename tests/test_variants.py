@@ -1,22 +1,15 @@
-"""Each legal combination, baked, passes its own quality gates. One worker takes all the tests of a combination."""
+"""Each legal combination, baked, passes its own quality gates; test_readme.py runs its suite, as its README says."""
 
 import os
 from pathlib import Path
 
-import pytest
-from baking import COMBINATIONS, TEMPLATE, Combination
+from baking import TEMPLATE, Combination, every_variant
 from conftest import Bake, DatabasesOf
 from databases import Databases
 from processes import manage, run
 
 PYTEST = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
 AS_DEPLOYED = {"DJANGO_DEBUG": "False", "DJANGO_ALLOWED_HOSTS": "example.com"}
-
-
-every_variant = pytest.mark.parametrize(
-    "combination",
-    [pytest.param(item, id=str(item), marks=pytest.mark.xdist_group(str(item))) for item in COMBINATIONS],
-)
 
 
 def mypy_cache() -> Path:
@@ -64,12 +57,6 @@ def test_bootstrap_changes_nothing_the_second_time(
     first = bootstrapped(baked(combination), databases, combination).digests()
     assert first, "bootstrap made no database"
     assert bootstrapped(baked(combination), databases, combination).digests() == first
-
-
-@every_variant
-def test_passes_its_own_suite(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
-    environment = databases(baked(combination), combination).environment
-    run(baked(combination), *PYTEST, **environment)
 
 
 @every_variant
