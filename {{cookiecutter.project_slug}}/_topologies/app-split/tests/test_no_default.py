@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -41,8 +40,9 @@ def fresh_url(alias: str, folder: Path) -> str:
     """Beside the configured database on its server, or a file in ``folder``."""
     if connections[alias].vendor == "sqlite":
         return f"sqlite:///{folder}/{alias}.sqlite3"
-    configured = urlsplit(env.str(settings.DATABASES[alias]["VARIABLE"]))
-    return configured._replace(path=f"{configured.path}_no_default").geturl()
+    configured: str = env.str(settings.DATABASES[alias]["VARIABLE"])
+    place, mark, options = configured.partition("?")
+    return f"{place}_no_default{mark}{options}"
 
 
 @pytest.fixture
