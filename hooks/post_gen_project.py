@@ -14,7 +14,9 @@ OVERLAYS = (
     PROJECT / "_topologies" / {{"%r" | format(cookiecutter.topology)}},
     PROJECT / "_engines" / {{"%r" | format(cookiecutter.database_engine)}},
 )
-SCAFFOLDING = ("_topologies", "_engines", "_includes")
+# What a topology needs on one engine only; most pairs need nothing.
+PAIR = PROJECT / "_pairs" / "-".join(overlay.name for overlay in OVERLAYS)
+SCAFFOLDING = ("_topologies", "_engines", "_pairs", "_includes")
 NEXT_STEPS = "NEXT_STEPS.txt"
 EMPTY_KEY = "DJANGO_SECRET_KEY="
 # Only an overlay brings this file: if it is there before the merge, an older project is being overwritten.
@@ -28,6 +30,7 @@ def overlay_files():
         if not overlay.is_dir():
             choices = sorted(path.name for path in overlay.parent.iterdir())
             raise SystemExit(f"{overlay.name!r} is not one of {', '.join(choices)}.")
+    for overlay in (*OVERLAYS, PAIR):
         for source in sorted(overlay.rglob("*")):
             if source.is_file() and source.name != NEXT_STEPS:
                 yield source, PROJECT / source.relative_to(overlay)

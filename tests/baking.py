@@ -12,7 +12,7 @@ import pytest
 
 TEMPLATE = Path(__file__).parent.parent
 SKELETON = "{{cookiecutter.project_slug}}"
-SCAFFOLDING = ("_topologies", "_engines", "_includes")
+SCAFFOLDING = ("_topologies", "_engines", "_pairs", "_includes")
 VARIABLES = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
 
 
@@ -80,8 +80,9 @@ def files_of(project: Path) -> dict[str, bytes]:
 
 
 def expected_files(combination: Combination) -> Iterator[str]:
-    """The skeleton and the two chosen overlays, and the one file the hook writes."""
-    chosen = (f"_topologies/{combination.topology}/", f"_engines/{combination.database_engine}/")
+    """The skeleton, the chosen overlays and their pair's, and the one file the hook writes."""
+    topology, engine = combination.topology, combination.database_engine
+    chosen = (f"_topologies/{topology}/", f"_engines/{engine}/", f"_pairs/{topology}-{engine}/")
     yield ".env"
     for name in skeleton_files():
         if name.endswith("/NEXT_STEPS.txt"):

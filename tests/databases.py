@@ -116,6 +116,7 @@ class OnServers(Databases):
         self.label = "".join(word[0] for word in str(combination).split("-"))  # app-split-mysql-…: "asm…"
         variables = variables_of(project)
         self.environment = {name: self._url(url, cluster.primary) for name, url in variables.items() if is_url(url)}
+        self.environment["DATABASE_ADMIN_URL"] = cluster.primary.admin_url
         if "REPLICA_URLS" in variables:
             url, *_ = variables["REPLICA_URLS"].split()
             self.environment["REPLICA_URLS"] = " ".join(self._url(url, replica) for replica in cluster.replicas)

@@ -285,6 +285,7 @@ class Standby(PostgreSQL, Replica):
 class MariaDB(Server):
     scheme = "mysql"
     maintenance = "mysql"
+    root_password = ""
 
     def __init__(self, keeper: Keeper, name: str, server_id: int) -> None:
         super().__init__(keeper, name)
@@ -339,6 +340,7 @@ class MariaDB(Server):
                 pymysql.connect(
                     unix_socket=str(self.socket),
                     user="root",
+                    password=self.root_password,
                     database=database or None,
                     autocommit=True,
                     connect_timeout=5,

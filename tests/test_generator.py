@@ -1,6 +1,7 @@
 """What the generator promises whatever the variant: the right files, whole files, the same files each time."""
 
 import ast
+import itertools
 import json
 import re
 import stat
@@ -61,16 +62,20 @@ def overlay_files(*folders: str) -> set[str]:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_overlay_replaces_a_file(topology: str, engine: str) -> None:
     skeleton = {name for name in skeleton_files() if name.partition("/")[0] not in SCAFFOLDING}
-    of_topology, of_engine = overlay_files("_topologies", topology), overlay_files("_engines", engine)
-    assert of_topology & skeleton == set()
-    assert of_engine & skeleton == set()
-    assert of_topology & of_engine == set()
+    overlays = [
+        overlay_files(*folders)
+        for folders in (("_topologies", topology), ("_engines", engine), ("_pairs", f"{topology}-{engine}"))
+    ]
+    for first, second in itertools.combinations([skeleton, *overlays], 2):
+        assert first & second == set()
 
 
 def test_every_choice_has_an_overlay_and_every_overlay_a_choice() -> None:
     folders = {tuple(name.split("/")[:2]) for name in skeleton_files() if name.startswith(("_topologies", "_engines"))}
     choices = {("_topologies", name) for name in TOPOLOGIES} | {("_engines", name) for name in ENGINES}
     assert folders == choices
+    pairs = {name.split("/")[1] for name in skeleton_files() if name.startswith("_pairs/")}
+    assert pairs <= {f"{topology}-{engine}" for topology in TOPOLOGIES for engine in ENGINES}
 
 
 def test_a_topology_says_what_to_do_next(template: Path, tmp_path: Path) -> None:
@@ -133,7 +138,7 @@ def test_git_would_not_take_secrets_or_databases(fresh: Callable[..., Path]) -> 
     assert set(untracked) == set(expected_files(SQLITE[0])) - {".env"}
 
 
-@pytest.mark.parametrize("combination", SQLITE, ids=str)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], combination: Combination) -> None:
     words = re.compile("|".join(TRACES[combination.topology]), re.IGNORECASE)
     traces = [
@@ -315,7 +320,7 @@ def test_the_skeleton_passes_the_ruff_of_a_project(
     run(skeleton, "python", "-m", "ruff", *command, "--no-cache", "--config", sources)
 
 
-@pytest.mark.parametrize("combination", SQLITE, ids=str)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_workflows_are_valid(fresh: Callable[..., Path], combination: Combination) -> None:
     for root in (TEMPLATE, fresh(**combination._asdict())):
         workflows = [str(path) for path in (root / ".github" / "workflows").glob("*.yml")]

@@ -1,5 +1,6 @@
 """Where values enter the project: real environment variables, and ``.env`` for those that aren't set."""
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -47,4 +48,6 @@ def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
         )
     if not config.get("NAME"):
         raise ImproperlyConfigured(f"{fault}: it names no database. {remedy}")
-    return engine.with_defaults({**config, "VARIABLE": variable}, BASE_DIR)
+    options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
+    settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
+    return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)

@@ -53,6 +53,7 @@ class Server:
 
     find: str
     take_lock: str
+    how: str = ""
 
     def exists(self, connection: BaseDatabaseWrapper) -> bool:
         with connection._nodb_cursor() as cursor:
@@ -60,15 +61,16 @@ class Server:
             return cursor.fetchone() is not None
 
     def create(self, connection: BaseDatabaseWrapper) -> None:
-        self._execute(connection, "CREATE DATABASE")
+        self._execute(connection, "CREATE DATABASE", self.how)
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
+        close_pool(connection)  # what it keeps open would keep the database from being dropped
         self._execute(connection, "DROP DATABASE")
 
-    def _execute(self, connection: BaseDatabaseWrapper, verb: str) -> None:
+    def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
-            cursor.execute(f"{verb} {connection.ops.quote_name(connection.settings_dict['NAME'])}")
+            cursor.execute(f"{verb} {quoted(connection, connection.settings_dict['NAME'])} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         session = connection.copy()  # a session of its own, so that no migration can end it
@@ -87,6 +89,7 @@ class PostgreSQL(Server):
 class MySQL(Server):
     find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
     take_lock = "SELECT GET_LOCK(LEFT(%s, 64), 0)"
+    how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
 
 
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}
@@ -123,6 +126,17 @@ def migration_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
                 "run this command again."
             )
         yield
+
+
+def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
+    """``name`` as SQL has it; Django's ``quote_name`` leaves quotes within it as they are."""
+    mark = connection.ops.quote_name("name")[0]
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
+
+
+def close_pool(connection: BaseDatabaseWrapper) -> None:
+    """Close the pool of this process, if the engine has pools and the URL asks for one."""
+    getattr(connection, "close_pool", lambda: None)()
 
 
 def is_in_memory(connection: BaseDatabaseWrapper) -> bool:

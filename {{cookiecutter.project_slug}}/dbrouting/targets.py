@@ -6,16 +6,24 @@ more than one answer.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from dbrouting.aliases import apps_on, usable_aliases
 from dbrouting.overrides import in_database
 
 Target = tuple[str, AbstractContextManager[object]]
+
+
+class Access(NamedTuple):
+    """A database's configuration, and what its user must be able to make: a name, or with a ``*`` how names begin."""
+
+    config: dict[str, Any]
+    name: str
 
 
 class DatabaseTargets:
@@ -36,6 +44,12 @@ class DatabaseTargets:
 
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
         yield "", nullcontext()
+
+    def accesses(self) -> Iterator[Access]:
+        """What the users that the URLs name must be able to make."""
+        for alias in usable_aliases():
+            if apps_on(alias):
+                yield Access(connections.settings[alias], connections.settings[alias]["NAME"])
 
     def prepare_demo(self) -> None:
         """Make whatever the demo data needs besides migrated databases: nothing, here."""

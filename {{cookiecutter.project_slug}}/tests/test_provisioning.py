@@ -18,7 +18,8 @@ def fresh(tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
     """A connection to a database that isn't there."""
     connection = connections[router.db_for_write(Product)].copy(alias="fresh")
     names = {"sqlite": f"{(tmp_path / 'made?#%' / 'fresh.sqlite3').as_uri()}?mode=rw"}
-    connection.settings_dict["NAME"] = names.get(connection.vendor, f"test_fresh_{tmp_path.name.lower()}"[:60])
+    # Beside the tests' own, for on MySQL the user may make no others.
+    connection.settings_dict["NAME"] = names.get(connection.vendor, f"{connection.settings_dict['NAME']}_fresh")
     yield connection
     drop_database(connection)
 

@@ -1,27 +1,72 @@
-"""PostgreSQL: what every connection of this project needs, and why."""
+"""PostgreSQL: what every connection of this project needs, and why. What a URL says wins over what is here.
+
+Two switches go at the end of a URL: ``?pool=true`` (or ``?pool=20``, at most so many connections) keeps the connections
+in a pool, and ``?pgbouncer=true`` says that PgBouncer is in between, pooling transactions.
+"""
 
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 ENGINE = "django.db.backends.postgresql"
 EXAMPLE_URL = "postgres://user:password@localhost:5432/shop"
+EXAMPLE_ADMIN_URL = "postgres://postgres:password@localhost:5432/postgres"
+# For columns whose values must be told apart by their bytes, whatever the database's collation.
+EXACT_COLLATION = "C"
 
-# Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
-OPTIONS = {"connect_timeout": 5}
+SETTINGS: dict[str, Any] = {
+    # Connecting costs more than most queries: a connection is kept from one request to the next, for so many seconds.
+    "CONN_MAX_AGE": 60,
+    # One that died meanwhile, in a fail-over for instance, is replaced before a request uses it.
+    "CONN_HEALTH_CHECKS": True,
+}
+OPTIONS: dict[str, Any] = {
+    # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
+    "connect_timeout": 5,
+    # A server whose machine is gone says nothing: notice after a minute, not after the system's two hours.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+# Each process has a pool for each alias, so every minimum is multiplied by both: the driver's own, 4, would hold 1,600
+# connections for 100 databases and 4 processes. A thread holds one connection at most: the maximum is of use to
+# processes with more threads than that, and those which wait longer than the timeout get an error, not a connection.
+POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5}
 
 
-def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
-    """``config`` with connections that are kept for a minute and tested before they are used again."""
-    return {
-        **config,
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {**OPTIONS, **config.get("OPTIONS", {})},
-    }
+def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
+    """``config`` with the URL's switches turned into what Django and the driver understand."""
+    options = dict(config["OPTIONS"])
+    pool = _switch(config, options.pop("pool", False), "pool")
+    is_behind_pgbouncer = _switch(config, options.pop("pgbouncer", False), "pgbouncer") > 0
+    config = {**config, "OPTIONS": options, "PGBOUNCER": is_behind_pgbouncer}
+    if pool:
+        options["pool"] = {**POOL, "max_size": pool if pool > 1 else POOL["max_size"]}
+    if pool or is_behind_pgbouncer:
+        config["CONN_MAX_AGE"] = 0  # the pool keeps the connections: Django must hand them back after each request
+    if is_behind_pgbouncer:
+        # A cursor on the server outlives its transaction, in a session that by then is another client's.
+        config["DISABLE_SERVER_SIDE_CURSORS"] = True
+    return config
+
+
+def _switch(config: dict[str, Any], value: object, name: str) -> int:
+    """A number, or 1 for true and 0 for false."""
+    text = str(value).lower()
+    if text not in {"true", "false"} and not text.isdecimal():
+        raise ImproperlyConfigured(f"{config['VARIABLE']} in .env: {name}={value} must be true, false or a number.")
+    return int(text) if text.isdecimal() else int(text == "true")
 
 
 def read_only(config: dict[str, Any]) -> dict[str, Any]:
-    """The same server in sessions that refuse to write, also where the server itself would let them."""
+    """The same server in sessions that refuse to write, also where the server itself would let them.
+
+    PgBouncer refuses start-up options, and would share what a session sets with others. Behind it the server itself
+    must refuse, as a standby does, or the user: ``ALTER ROLE … SET default_transaction_read_only = on``.
+    """
+    if config.get("PGBOUNCER"):
+        return config
     own = config["OPTIONS"].get("options", "")
     options = f"{own} -c default_transaction_read_only=on".strip()
     return {**config, "OPTIONS": {**config["OPTIONS"], "options": options}}

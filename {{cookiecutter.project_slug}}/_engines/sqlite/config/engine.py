@@ -1,12 +1,16 @@
-"""SQLite: what every connection of this project needs, and why."""
+"""SQLite: what every connection of this project needs, and why. What a URL says wins over what is here."""
 
 from pathlib import Path
 from typing import Any
 
 ENGINE = "django.db.backends.sqlite3"
 EXAMPLE_URL = "sqlite:///data/shop.sqlite3"
+EXAMPLE_ADMIN_URL = ""  # nobody logs in to a file
+# For columns whose values must be told apart by their bytes.
+EXACT_COLLATION = "BINARY"
 
-OPTIONS = {
+SETTINGS: dict[str, Any] = {}  # opening a file costs next to nothing: no connection is kept
+OPTIONS: dict[str, Any] = {
     # Wait for another writer instead of failing at once; seconds.
     "timeout": 20,
     # Take the write lock when a transaction begins: one that reads first and writes later can't wait for it.
@@ -16,11 +20,11 @@ OPTIONS = {
 }
 
 
-def with_defaults(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
+def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
     """``config`` with its file relative to the project rather than to the current folder."""
     name = config["NAME"]
     path = name if name == ":memory:" else str(base_dir / name)
-    return {**config, "NAME": path, "OPTIONS": {**OPTIONS, **config.get("OPTIONS", {})}}
+    return {**config, "NAME": path}
 
 
 def read_only(config: dict[str, Any]) -> dict[str, Any]:

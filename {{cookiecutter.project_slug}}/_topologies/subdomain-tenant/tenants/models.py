@@ -2,6 +2,7 @@ import uuid
 
 from django.db import models
 
+from config.engine import EXACT_COLLATION
 from dbrouting.hosts import normalise_host
 from dbrouting.tenant_names import alias_of
 from tenants.validators import validate_host, validate_name
@@ -14,7 +15,8 @@ class Tenant(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=20, unique=True, validators=[validate_name])
+    # By MySQL's own collation, looking up "acmé" would find "acme".
+    name = models.CharField(max_length=20, unique=True, validators=[validate_name], db_collation=EXACT_COLLATION)
     created_at = models.DateTimeField(auto_now_add=True)
     is_active = models.BooleanField(default=True, help_text="Off: visitors are told that the site is closed.")
 
@@ -32,7 +34,7 @@ class Tenant(models.Model):
 class Domain(models.Model):
     """A host name at which a tenant's site is served; ``www.`` before it leads there too."""
 
-    host = models.CharField(max_length=253, unique=True, validators=[validate_host])
+    host = models.CharField(max_length=253, unique=True, validators=[validate_host], db_collation=EXACT_COLLATION)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="domains")
 
     class Meta:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from dbrouting.mapping import let_go
-from dbrouting.targets import DatabaseTargets, Target
+from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, tenant_context
 from tenants.models import Tenant
 from tenants.services import TenantError, create_tenant, get_tenants
@@ -47,6 +48,10 @@ class TenantTargets(DatabaseTargets):
         for tenant in tenants:
             yield tenant.name, tenant_context(tenant)
             let_go(tenant.alias)
+
+    def accesses(self) -> Iterator[Access]:
+        yield from super().accesses()
+        yield Access(settings.TENANT_SERVER, f"{settings.TENANT_DATABASE_PREFIX}_*")
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""

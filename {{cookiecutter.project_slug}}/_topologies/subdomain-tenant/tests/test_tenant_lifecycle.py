@@ -31,6 +31,10 @@ from tenants.targets import TenantTargets
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
 
+# On MySQL the user of the project may make no others than those whose names begin like this.
+PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_tmp"
+
+
 @pytest.fixture(autouse=True)
 def _room_for_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a test makes is beside the project's own databases, and gone after it."""
@@ -38,7 +42,7 @@ def _room_for_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     if "sqlite" in engine.ENGINE:
         server["NAME"] = str(tmp_path / "any.sqlite3")
     monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", "tmp")
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
     yield
     drop_database(connection_of("initech"))
     del connections["tenant_initech"]  # the next test's is in another folder
@@ -108,7 +112,7 @@ def test_a_dangerous_name_is_refused_everywhere(name: str) -> None:
 
 
 def test_a_name_that_leads_to_the_shared_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = engine.with_name(config.databases.TENANT_SERVER, "tmp_initech")
+    shared = engine.with_name(config.databases.TENANT_SERVER, f"{PREFIX}_initech")
     with monkeypatch.context() as patch:
         patch.setattr(config.databases, "SHARED_DATABASE", shared)
         with pytest.raises(TenantError, match=r"'initech'.*the shared database"):
@@ -187,7 +191,7 @@ def test_a_host_that_cannot_be_had_leaves_nothing(hosts: list[str]) -> None:
 def test_a_database_that_is_there_already_is_neither_used_nor_removed() -> None:
     create_database(connection_of("initech"))
 
-    with pytest.raises(TenantError, match=r"There is a database .*tmp_initech"):
+    with pytest.raises(TenantError, match=f"There is a database .*{PREFIX}_initech"):
         create_tenant("initech")
 
     assert database_exists(connection_of("initech"))

@@ -128,7 +128,7 @@ def test_reads_writes_raw_sql_and_factories_agree(acme: CurrentTenant, globex: C
         Product.objects.update(stock=7)
         with cursor_for(Product) as cursor:
             cursor.execute("SELECT stock FROM catalogue_product")
-            assert cursor.fetchall() == [(7,)]
+            assert list(cursor.fetchall()) == [(7,)]
         assert User.objects.count() == 0
     with tenant_context(globex, switch=True), assert_routed_to(globex.alias):
         assert not Product.objects.exists()

@@ -9,6 +9,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
+from dbrouting.administration import advice, prepare_users
 from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
 from dbrouting.provisioning import create_database
 from dbrouting.reachability import describe
@@ -16,7 +17,10 @@ from dbrouting.targets import get_targets
 
 
 class Command(BaseCommand):
-    help = "Creates and migrates every database and, in development, loads the demo data."
+    help = (
+        "Creates and migrates every database and, in development, loads the demo data. With DATABASE_ADMIN_URL, makes "
+        "the users that the databases' URLs name, too."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,6 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         verbosity = options["verbosity"]
+        for message in prepare_users(get_targets().accesses(), with_tests=settings.DEBUG):
+            self.stdout.write(message)
         for alias in chain(usable_aliases(), unlisted_aliases()):  # the latter may be looked up in one of the former
             if apps_on(alias):
                 self._create(alias)
@@ -42,6 +48,7 @@ class Command(BaseCommand):
         try:
             created = create_database(connections[alias])
         except DatabaseError as error:
-            raise CommandError(describe(alias, error, then="python manage.py bootstrap")) from error
+            message = describe(alias, error, then="python manage.py bootstrap")
+            raise CommandError(message + advice(connections.settings[alias])) from error
         if created:
             self.stdout.write(f"Created the database {alias}.")

@@ -4,6 +4,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import tenants.validators
+from config.engine import EXACT_COLLATION
 
 
 class Migration(migrations.Migration):
@@ -16,7 +17,15 @@ class Migration(migrations.Migration):
             name="Tenant",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=20, unique=True, validators=[tenants.validators.validate_name])),
+                (
+                    "name",
+                    models.CharField(
+                        db_collation=EXACT_COLLATION,
+                        max_length=20,
+                        unique=True,
+                        validators=[tenants.validators.validate_name],
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "is_active",
@@ -31,7 +40,15 @@ class Migration(migrations.Migration):
             name="Domain",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("host", models.CharField(max_length=253, unique=True, validators=[tenants.validators.validate_host])),
+                (
+                    "host",
+                    models.CharField(
+                        db_collation=EXACT_COLLATION,
+                        max_length=253,
+                        unique=True,
+                        validators=[tenants.validators.validate_host],
+                    ),
+                ),
                 (
                     "tenant",
                     models.ForeignKey(

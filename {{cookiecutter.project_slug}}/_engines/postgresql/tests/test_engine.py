@@ -1,0 +1,117 @@
+"""What config/engine.py promises is true of the sessions on the server, and what a URL asks for is done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InternalError, OperationalError, connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.postgresql.base import DatabaseWrapper
+
+from catalogue.models import Product
+from config import engine
+from config.env import from_url
+from dbrouting.provisioning import close_pool
+
+pytestmark = pytest.mark.django_db
+
+
+def configured(query: str = "", **changes: Any) -> dict[str, Any]:
+    return {**from_url("some", "SOME_DATABASE_URL", f"postgres://u:p@h/n{query}"), **changes}
+
+
+@contextmanager
+def session(query: str = "", *, read_only: bool = False) -> Iterator[DatabaseWrapper]:
+    """A session of its own on the tests' server, with the options that a URL ending in ``query`` leads to."""
+    config = engine.read_only(configured(query)) if read_only else configured(query)
+    own = connections[router.db_for_write(Product)].settings_dict
+    place = {key: own[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    connection = DatabaseWrapper({**own, **config, **place}, alias="some")
+    try:
+        yield connection
+    finally:
+        connection.close()
+        close_pool(connection)
+
+
+def ask(connection: BaseDatabaseWrapper, query: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()[0]
+
+
+def test_a_url_wins_over_the_defaults() -> None:
+    config = configured("?CONN_MAX_AGE=7&connect_timeout=1")
+
+    assert config["CONN_MAX_AGE"] == 7
+    assert config["OPTIONS"]["connect_timeout"] == 1
+    assert configured()["CONN_MAX_AGE"] == 60
+
+
+def test_the_driver_has_the_time_limits() -> None:
+    with session() as connection:
+        connection.ensure_connection()
+        parameters = connection.connection.info.get_parameters()
+
+    limits = {name: int(parameters[name]) for name in engine.OPTIONS}
+    assert limits == engine.OPTIONS
+
+
+def test_a_dead_connection_is_replaced_before_the_next_request_uses_it() -> None:
+    with session() as connection, session() as other:
+        backend = ask(connection, "SELECT pg_backend_pid()")
+        ask(other, f"SELECT pg_terminate_backend({backend})")
+        connection.close_if_unusable_or_obsolete()  # as a request that starts does
+
+        assert ask(connection, "SELECT pg_backend_pid()") != backend
+
+
+def test_a_read_only_session_refuses_to_write_and_keeps_its_own_options() -> None:
+    with session("?options=-c%20work_mem%3D5MB", read_only=True) as connection:
+        assert ask(connection, "SHOW work_mem") == "5MB"
+        with pytest.raises(InternalError, match="read-only"):
+            ask(connection, "CREATE TABLE note (id integer)")
+
+
+def test_a_pool_keeps_connections_and_gives_each_its_time() -> None:
+    with session("?pool=true") as connection:
+        assert connection.settings_dict["CONN_MAX_AGE"] == 0
+        backend = ask(connection, "SELECT pg_backend_pid()")
+        connection.close()
+        assert ask(connection, "SELECT pg_backend_pid()") == backend
+        assert connection.pool.max_size == engine.POOL["max_size"]
+
+
+def test_a_pool_is_as_large_as_its_url_says_and_who_finds_none_free_is_told() -> None:
+    with session("?pool=2") as connection:
+        second, third = connection.copy(), connection.copy()  # as other threads have them
+        connection.ensure_connection()
+        second.ensure_connection()
+        connection.pool.timeout = 0.01
+        with pytest.raises(OperationalError, match="couldn't get a connection"):
+            third.ensure_connection()
+        second.close()
+        third.ensure_connection()
+        third.close()
+
+
+def test_without_a_switch_there_is_no_pool() -> None:
+    assert "pool" not in configured()["OPTIONS"]
+    assert "pool" not in configured("?pool=false")["OPTIONS"]
+
+
+@pytest.mark.parametrize("switch", ["pool=maybe", "pool=-1", "pgbouncer=often"])
+def test_a_wrong_switch_is_named(switch: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"SOME_DATABASE_URL in .env: {switch} must be"):
+        configured(f"?{switch}")
+
+
+def test_behind_pgbouncer_nothing_outlives_a_transaction() -> None:
+    config = engine.read_only(configured("?pgbouncer=true"))
+
+    assert config["CONN_MAX_AGE"] == 0
+    assert config["DISABLE_SERVER_SIDE_CURSORS"] is True
+    assert "options" not in config["OPTIONS"]
+    assert "pgbouncer" not in config["OPTIONS"]
