@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 PROJECT = Path.cwd()
+TOPOLOGY = {{"%r" | format(cookiecutter.topology)}}
+ISOLATIONS = PROJECT / "_isolations" / TOPOLOGY
 OVERLAYS = (
-    PROJECT / "_topologies" / {{"%r" | format(cookiecutter.topology)}},
+    PROJECT / "_topologies" / TOPOLOGY,
     PROJECT / "_engines" / {{"%r" | format(cookiecutter.database_engine)}},
+    *([ISOLATIONS / {{"%r" | format(cookiecutter.tenant_isolation)}}] if ISOLATIONS.is_dir() else []),
 )
-SCAFFOLDING = ("_topologies", "_engines", "_includes")
+SCAFFOLDING = ("_topologies", "_engines", "_isolations", "_includes")
 NEXT_STEPS = "NEXT_STEPS.txt"
 EMPTY_KEY = "DJANGO_SECRET_KEY="
 # Only an overlay brings this file: if it is there before the merge, an older project is being overwritten.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 TEMPLATE = Path(__file__).parent.parent
 SKELETON = "{{cookiecutter.project_slug}}"
-SCAFFOLDING = ("_topologies", "_engines", "_includes")
+SCAFFOLDING = ("_topologies", "_engines", "_isolations", "_includes")
 VARIABLES = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
 
 
@@ -25,7 +25,8 @@ class Combination(NamedTuple):
 
 def is_legal(combination: Combination) -> bool:
     """What the pre_gen hook accepts; test_generator compares the two."""
-    return combination.tenant_isolation == "database"
+    needs = ("subdomain-tenant", "postgresql")
+    return combination.tenant_isolation == "database" or combination[:2] == needs
 
 
 def all_combinations() -> list[Combination]:
@@ -66,9 +67,15 @@ def files_of(project: Path) -> dict[str, bytes]:
     return {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
+def overlays_of(combination: Combination) -> tuple[str, str, str]:
+    """The folders that a combination of answers chooses; only a topology with isolations has one of the third kind."""
+    topology, engine, isolation = combination
+    return f"_topologies/{topology}/", f"_engines/{engine}/", f"_isolations/{topology}/{isolation}/"
+
+
 def expected_files(combination: Combination) -> Iterator[str]:
-    """The skeleton and the two chosen overlays, and the one file the hook writes."""
-    chosen = (f"_topologies/{combination.topology}/", f"_engines/{combination.database_engine}/")
+    """The skeleton and the chosen overlays, and the one file the hook writes."""
+    chosen = overlays_of(combination)
     yield ".env"
     for name in skeleton_files():
         if name.endswith("/NEXT_STEPS.txt"):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
@@ -20,6 +21,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         mark = pytest.mark.django_db(transaction=asked != {"db"}).mark
     if mark and "databases" not in mark.kwargs:
         item.add_marker(pytest.mark.django_db(*mark.args, databases=usable_aliases(), **mark.kwargs), append=False)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Django drops a test database once its own alias has let go of it, while pools of others may be connected."""
+    yield
+    for connection in connections.all(initialized_only=True):
+        if hasattr(connection, "close_pool"):
+            connection.close()
+            connection.close_pool()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,29 @@
+"""What keeps the tenants' rows apart: each has a PostgreSQL schema of its own, called ``<prefix>_<name>``."""
+
+from typing import Any
+
+from config.env import env
+
+ENGINE = "dbrouting.schemas"
+
+# One pool of sessions serves all the tenants of a server, in each process. A thread takes one when it queries and gives
+# it back when the request ends, so that threads are what the server has to bear, not tenants.
+POOL = {
+    # Kept open while nobody needs them.
+    "min_size": 2,
+    # No more than this. A request takes one, and so does each thread of an executor that ever queried.
+    "max_size": env.int("TENANT_POOL_SIZE", default=20),
+    # Who finds none waits so many seconds for one, then fails. An unreachable server shows after that time only.
+    "timeout": 5,
+}
+
+
+def tenant_config(server: dict[str, Any], name: str, shared: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema ``name`` in the database of ``server``; ``None`` if it would be the server's own or the shared one.
+
+    Where none is said, as in the shared database's queries, PostgreSQL looks first in the one called like the role.
+    """
+    if name in ("information_schema", shared.get("USER")):
+        return None
+    options = {**server["OPTIONS"], "pool": POOL}
+    return {**server, "ENGINE": ENGINE, "SCHEMA": name, "OPTIONS": options, "CONN_MAX_AGE": 0}

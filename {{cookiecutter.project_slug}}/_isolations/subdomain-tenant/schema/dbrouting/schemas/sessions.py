@@ -1,0 +1,122 @@
+"""PostgreSQL sessions that tenants take turns at, each of them in its own schema only.
+
+``search_path`` is set whenever a session is taken from the pool, whatever it seems to be: the last borrower may have
+changed it behind Django's back. ``public`` is never in it, for there a missing table would be the shared one. Until it
+is set, and after a RESET, it is empty: a query fails instead of finding another's rows.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.postgresql import base
+from django.utils.asyncio import async_unsafe
+from psycopg import Connection, Error, OperationalError
+from psycopg_pool import ConnectionPool
+
+# One round trip, which also shows that the session is alive and that the schema is there.
+ENTER = "SELECT set_config('search_path', quote_ident(%(name)s), false), to_regnamespace(quote_ident(%(name)s))"
+
+# PostgreSQL cuts a longer name, so that two tenants could mean the same schema.
+_NAME = re.compile(r"(?!pg_|public$|information_schema$)[a-z][a-z0-9_]{0,62}")
+
+
+def schema_of(config: dict[str, Any]) -> str:
+    """The schema that a database's configuration names."""
+    name = config.get("SCHEMA")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ImproperlyConfigured(
+            f"SCHEMA = {name!r} can't be a tenant's: it takes at most 63 lower-case letters, digits and _, a letter "
+            "first, and is none of PostgreSQL's own and not public."
+        )
+    return name
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    connection: Connection[Any] | None
+    _configure_connection: Callable[[Connection[Any]], Any]  # Django's own, without a stub
+    pools: ClassVar[dict[str, ConnectionPool[Connection[Any]]]] = {}
+
+    @property
+    def pool(self) -> ConnectionPool[Connection[Any]] | None:
+        """The one for all aliases that connect in the same way, whatever their schema."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if not options or self.alias == NO_DB_ALIAS:
+            return None
+        place = self._place()
+        if place not in self.pools:
+            how = {**self.get_connection_params(), "autocommit": True}
+            pool = ConnectionPool(kwargs=how, open=False, configure=self._configure_connection, **options)
+            self.pools.setdefault(place, pool)  # another thread may have been faster; this one isn't open yet
+        return self.pools[place]
+
+    def _place(self) -> str:
+        keys = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "TIME_ZONE", "OPTIONS")
+        return repr([self.settings_dict[key] for key in keys])
+
+    def close_pool(self) -> None:
+        pool = self.pools.pop(self._place(), None)
+        if pool:
+            pool.close()
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        schema_of(self.settings_dict)
+        if self.settings_dict["CONN_MAX_AGE"] != 0:
+            raise ImproperlyConfigured(f"{self.alias!r} needs CONN_MAX_AGE = 0: its session is other tenants' too.")
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        return {**params, "options": f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"}
+
+    @async_unsafe
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
+        """A session in the schema. Those that died in the pool are thrown away, until one is alive."""
+        may_be_dead = self.pool.max_size if self.pool else 0
+        while True:
+            session: Connection[Any] = super().get_new_connection(conn_params)
+            try:
+                self._enter_schema(session)
+            except BaseException:
+                self._give_back(session)
+                if not session.closed or not may_be_dead:
+                    raise
+                may_be_dead -= 1
+            else:
+                return session
+
+    def _enter_schema(self, session: Connection[Any]) -> None:
+        """Outside any transaction, for a rollback would undo it."""
+        if self.alias == NO_DB_ALIAS:
+            return
+        name = schema_of(self.settings_dict)
+        session.autocommit = True
+        row = session.execute(ENTER, {"name": name}).fetchone()
+        if row is None or row[1] is None:
+            raise OperationalError(f'schema "{name}" does not exist')
+
+    def _close(self) -> None:
+        if self.connection is not None and self.pool:
+            self._clean(self.connection)
+        super()._close()  # type: ignore[misc]  # likewise
+
+    def _clean(self, session: Connection[Any]) -> None:
+        """Leave nothing to the next tenant: no transaction, role, setting, temporary table, lock or LISTEN.
+
+        A session that refuses is closed; the pool takes another one in its place.
+        """
+        try:
+            session.rollback()
+            session.autocommit = True
+            session.execute("DISCARD ALL")
+            self._configure_connection(session)
+        except Error:
+            session.close()
+
+    def _give_back(self, session: Connection[Any]) -> None:
+        if self.pool:
+            self.pool.putconn(session)
+        else:
+            session.close()
