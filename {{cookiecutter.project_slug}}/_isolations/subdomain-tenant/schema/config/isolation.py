@@ -7,11 +7,12 @@ from config.env import env
 ENGINE = "dbrouting.schemas"
 
 # One pool of sessions serves all the tenants of a server, in each process. A thread takes one when it queries and gives
-# it back when the request ends, so that threads are what the server has to bear, not tenants.
+# it back when the request ends or it goes to another tenant: threads are what the server has to bear, not tenants.
 POOL = {
     # Kept open while nobody needs them.
     "min_size": 2,
-    # No more than this. A request takes one, and so does each thread of an executor that ever queried.
+    # No more than this: as many as there are threads that serve requests at once. Other threads, an executor's for
+    # instance, have sessions of their own besides.
     "max_size": env.int("TENANT_POOL_SIZE", default=20),
     # Who finds none waits so many seconds for one, then fails. An unreachable server shows after that time only.
     "timeout": 5,

@@ -8,13 +8,19 @@ is set, and after a RESET, it is empty: a query fails instead of finding another
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.utils.asyncio import async_unsafe
-from psycopg import Connection, Error, OperationalError
+from psycopg import Connection, Cursor, Error, OperationalError
 from psycopg_pool import ConnectionPool
+
+from dbrouting.mapping import opened_here, serves_requests
+
+Session = Connection[Any]
 
 # One round trip, which also shows that the session is alive and that the schema is there.
 ENTER = "SELECT set_config('search_path', quote_ident(%(name)s), false), to_regnamespace(quote_ident(%(name)s))"
@@ -35,20 +41,28 @@ def schema_of(config: dict[str, Any]) -> str:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    connection: Connection[Any] | None
-    _configure_connection: Callable[[Connection[Any]], Any]  # Django's own, without a stub
-    pools: ClassVar[dict[str, ConnectionPool[Connection[Any]]]] = {}
+    connection: Session | None
+    _configure_connection: Callable[[Session], Any]  # Django's own, without a stub
+    pools: ClassVar[dict[str, ConnectionPool[Session]]] = {}
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        self._cursors: WeakSet[Cursor[Any]] = WeakSet()
 
     @property
-    def pool(self) -> ConnectionPool[Connection[Any]] | None:
-        """The one for all aliases that connect in the same way, whatever their schema."""
+    def pool(self) -> ConnectionPool[Session] | None:
+        """The one for all aliases that connect in the same way, whatever their schema.
+
+        Threads that no request is bound to never say when they have done: theirs are sessions of their own.
+        """
         options = self.settings_dict["OPTIONS"].get("pool")
-        if not options or self.alias == NO_DB_ALIAS:
+        if not options or self.alias == NO_DB_ALIAS or not serves_requests():
             return None
         place = self._place()
         if place not in self.pools:
             how = {**self.get_connection_params(), "autocommit": True}
-            pool = ConnectionPool(kwargs=how, open=False, configure=self._configure_connection, **options)
+            configure = self.copy()._configure_connection  # a copy, for the pool keeps it
+            pool: ConnectionPool[Session] = ConnectionPool(kwargs=how, open=False, configure=configure, **options)
             self.pools.setdefault(place, pool)  # another thread may have been faster; this one isn't open yet
         return self.pools[place]
 
@@ -72,22 +86,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return {**params, "options": f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"}
 
     @async_unsafe
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
         """A session in the schema. Those that died in the pool are thrown away, until one is alive."""
+        give_back_idle(besides=self.alias)
         may_be_dead = self.pool.max_size if self.pool else 0
         while True:
-            session: Connection[Any] = super().get_new_connection(conn_params)
+            session: Session = super().get_new_connection(conn_params)
             try:
                 self._enter_schema(session)
             except BaseException:
-                self._give_back(session)
+                give_back(session)
                 if not session.closed or not may_be_dead:
                     raise
                 may_be_dead -= 1
             else:
                 return session
 
-    def _enter_schema(self, session: Connection[Any]) -> None:
+    def _enter_schema(self, session: Session) -> None:
         """Outside any transaction, for a rollback would undo it."""
         if self.alias == NO_DB_ALIAS:
             return
@@ -97,17 +112,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if row is None or row[1] is None:
             raise OperationalError(f'schema "{name}" does not exist')
 
-    def _close(self) -> None:
-        if self.connection is not None and self.pool:
-            self._clean(self.connection)
-        super()._close()  # type: ignore[misc]  # likewise
+    @async_unsafe
+    def create_cursor(self, name: str | None = None) -> Any:
+        cursor = super().create_cursor(name)
+        self._cursors.add(cursor)
+        return cursor
 
-    def _clean(self, session: Connection[Any]) -> None:
+    def is_idle(self) -> bool:
+        """Whether nothing is open here: no transaction, and no cursor that somebody still holds."""
+        return self.get_autocommit() and not self.in_atomic_block and all(cursor.closed for cursor in self._cursors)
+
+    def _close(self) -> None:
+        session, self.connection = self.connection, None  # it is somebody else's from now on
+        if session is not None:
+            with self.wrap_database_errors:
+                if is_pooled(session):
+                    self._clean(session)
+                give_back(session)
+
+    def _clean(self, session: Session) -> None:
         """Leave nothing to the next tenant: no transaction, role, setting, temporary table, lock or LISTEN.
 
-        A session that refuses is closed; the pool takes another one in its place.
+        And let no cursor that somebody kept run in the next one's schema. A session that refuses is closed; the pool
+        takes another one in its place.
         """
         try:
+            for cursor in tuple(self._cursors):
+                cursor.close()
             session.rollback()
             session.autocommit = True
             session.execute("DISCARD ALL")
@@ -115,8 +146,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except Error:
             session.close()
 
-    def _give_back(self, session: Connection[Any]) -> None:
-        if self.pool:
-            self.pool.putconn(session)
-        else:
-            session.close()
+
+def is_pooled(session: Session) -> bool:
+    return getattr(session, "_pool", None) is not None
+
+
+def give_back(session: Session) -> None:
+    """To the pool that it is from, if it is from one."""
+    if is_pooled(session):
+        session._pool.putconn(session)  # type: ignore[union-attr]  # as Django does
+    else:
+        session.close()
+
+
+def give_back_idle(besides: str) -> None:
+    """Who goes from tenant to tenant takes no more sessions than there is something open in."""
+    for alias in opened_here() - {besides}:
+        connection = connections[alias]
+        if isinstance(connection, DatabaseWrapper) and connection.connection and connection.is_idle():
+            connection.close()
