@@ -8,6 +8,7 @@ from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
+from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.testing import EveryDatabaseTestCase, shared_mirrors
 
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
@@ -25,8 +26,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Django drops a test database once its own alias has let go of it, while pools of others may be connected."""
+    """Django drops a test database once its own alias has let go of it, while others may be connected, or pools."""
     yield
+    close_old_unlisted_connections()
     for connection in connections.all(initialized_only=True):
         if hasattr(connection, "close_pool"):
             connection.close()
