@@ -1,6 +1,6 @@
 """A tenant's name, the alias made of it, and what may not be a name.
 
-A name becomes part of an alias, a database's name and a host name, so it keeps to what is safe in all three.
+A name becomes part of an alias, a name on the server and a host name, so it keeps to what is safe in all three.
 """
 
 import re

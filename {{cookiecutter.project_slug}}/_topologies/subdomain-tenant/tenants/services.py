@@ -22,7 +22,7 @@ class TenantError(Exception):
 
 
 def create_tenant(name: str, *hosts: str, verbosity: int = 0) -> Tenant:
-    """Make a tenant: its rows, its database, the tables in it.
+    """Make a tenant: its rows, what its alias leads to, the tables there.
 
     Its site is open once all is there. If a step fails, what the steps before it made is removed.
     """

@@ -206,15 +206,17 @@ def test_a_query_set_read_in_chunks_keeps_to_its_tenant(acme: CurrentTenant, glo
         f"BEGIN; SET LOCAL search_path TO {ONE}",
     ],
 )
-def test_the_next_tenant_finds_its_own_rows_whatever_the_last_one_did(
+def test_the_next_one_finds_its_own_rows_whatever_the_last_one_did(
     one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, left: str
 ) -> None:
-    execute(one, left)
-    session = session_of(one)
-    one.close()
+    for borrower, schema in ((other, OTHER), (one, ONE)):  # another tenant, and the same one
+        execute(one, left)
+        session = session_of(one)
+        one.close()
 
-    assert owner(other) == OTHER
-    assert session_of(other) == session
+        assert owner(borrower) == schema
+        assert session_of(borrower) == session
+        borrower.close()
 
 
 def test_nothing_else_is_left_in_the_session(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
@@ -369,6 +371,15 @@ def test_what_is_open_in_a_tenant_stays_open_while_another_is_visited(tmp_tenant
         transaction.set_rollback(True)
 
 
+def test_a_connection_that_is_closed_in_a_transaction_has_let_go_of_its_session(tmp_tenants: list[str]) -> None:
+    one = connections[tmp_tenants[0]]
+    with Atomic(one.alias, savepoint=True, durable=False):
+        one.close()
+        with pytest.raises(DatabaseError, match="Cannot open a new connection in an atomic block"):
+            execute(one, "SELECT 1")
+    assert execute(one, "SELECT current_schema()") == schema_at(one.alias)
+
+
 def test_a_cursor_that_was_kept_reads_nobody_elses_rows(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
     cursor = one.cursor()
     cursor.execute("SELECT owner FROM note")
@@ -478,6 +489,13 @@ def test_each_schema_has_a_lock_of_its_own(one: BaseDatabaseWrapper, other: Base
             assert owner(one) == ONE  # the lock needs no session of the pool
     with migration_lock(connection_to(ONE)):
         pass
+
+
+def test_a_database_shell_opens_in_the_schema(one: BaseDatabaseWrapper) -> None:
+    _, environment = one.client.settings_to_cmd_args_env(one.settings_dict, [])
+
+    assert environment
+    assert environment["PGOPTIONS"] == f"-c search_path={ONE}"
 
 
 # Aliases
