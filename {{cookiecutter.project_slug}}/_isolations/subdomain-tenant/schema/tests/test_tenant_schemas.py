@@ -491,13 +491,6 @@ def test_each_schema_has_a_lock_of_its_own(one: BaseDatabaseWrapper, other: Base
         pass
 
 
-def test_a_database_shell_opens_in_the_schema(one: BaseDatabaseWrapper) -> None:
-    _, environment = one.client.settings_to_cmd_args_env(one.settings_dict, [])
-
-    assert environment
-    assert environment["PGOPTIONS"] == f"-c search_path={ONE}"
-
-
 # Aliases
 
 
