@@ -13,6 +13,7 @@ from django.core.management import CommandError
 from django.core.signals import request_finished, request_started
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.transaction import Atomic
 
 import config.databases
@@ -20,6 +21,7 @@ from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
+from dbrouting.schemas import sessions
 from dbrouting.schemas.provisioning import outside_schemas
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Tenant
@@ -284,6 +286,17 @@ def test_a_missing_schema_is_an_error_that_takes_no_session_along(one: BaseDatab
         with pytest.raises(OperationalError, match='schema "tmp_nobody" does not exist'):
             owner(nobody)
     assert owner(one) == ONE
+
+
+def test_sessions_that_do_not_begin_without_a_schema_are_refused(
+    one: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PgBouncer does if it is told to ignore ``options``; with its transactions the path would go to others."""
+    of_django = DatabaseWrapper.get_connection_params
+    monkeypatch.setattr(sessions.DatabaseWrapper, "get_connection_params", of_django)
+
+    with pytest.raises(OperationalError, match="PgBouncer"):
+        owner(one)
 
 
 def test_a_thread_that_serves_no_requests_takes_no_session_from_those_that_do(one: BaseDatabaseWrapper) -> None:

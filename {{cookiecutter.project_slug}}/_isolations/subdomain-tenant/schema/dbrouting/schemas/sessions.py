@@ -22,8 +22,11 @@ from dbrouting.mapping import opened_here, serves_requests
 
 Session = Connection[Any]
 
-# One round trip, which also shows that the session is alive and that the schema is there.
-ENTER = "SELECT set_config('search_path', quote_ident(%(name)s), false), to_regnamespace(quote_ident(%(name)s))"
+# One round trip, which also shows that the session is alive and clean, and that the schema is there.
+ENTER = """
+SELECT current_setting('search_path'), set_config('search_path', quote_ident(%(name)s), false),
+    to_regnamespace(quote_ident(%(name)s))
+"""
 
 # PostgreSQL cuts a longer name, so that two tenants could mean the same schema.
 _NAME = re.compile(r"(?!pg_|public$|information_schema$)[a-z][a-z0-9_]{0,62}")
@@ -95,6 +98,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 self._enter_schema(session)
             except BaseException:
+                self._clean(session)
                 give_back(session)
                 if not session.closed or not may_be_dead:
                     raise
@@ -108,8 +112,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return
         name = schema_of(self.settings_dict)
         session.autocommit = True
-        row = session.execute(ENTER, {"name": name}).fetchone()
-        if row is None or row[1] is None:
+        before, _, schema = session.execute(ENTER, {"name": name}).fetchone() or ("", name, None)
+        if before:
+            raise OperationalError(
+                f"the session began with search_path = {before}, not empty: if a PgBouncer ignores `options`, connect to "
+                "the server itself"
+            )
+        if schema is None:
             raise OperationalError(f'schema "{name}" does not exist')
 
     @async_unsafe
