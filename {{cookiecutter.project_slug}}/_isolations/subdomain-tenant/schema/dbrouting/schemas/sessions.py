@@ -115,7 +115,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         before, _, schema = session.execute(ENTER, {"name": name}).fetchone() or ("", name, None)
         if before:
             raise OperationalError(
-                f"the session began with search_path = {before}, not empty: if a PgBouncer ignores `options`, connect to "
+                f"a session began with search_path = {before}, not empty: if a PgBouncer ignores `options`, connect to "
                 "the server itself"
             )
         if schema is None:
