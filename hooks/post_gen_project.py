@@ -10,12 +10,16 @@ import sys
 from pathlib import Path
 
 PROJECT = Path.cwd()
+TOPOLOGY = {{"%r" | format(cookiecutter.topology)}}
 OVERLAYS = (
-    PROJECT / "_topologies" / {{"%r" | format(cookiecutter.topology)}},
+    PROJECT / "_topologies" / TOPOLOGY,
     PROJECT / "_engines" / {{"%r" | format(cookiecutter.database_engine)}},
 )
-# What a topology needs on one engine only; most pairs need nothing.
-PAIR = PROJECT / "_pairs" / "-".join(overlay.name for overlay in OVERLAYS)
+# What a topology needs on one engine, or in one isolation, only; most pairs need nothing.
+PAIRS = tuple(
+    PROJECT / "_pairs" / f"{TOPOLOGY}-{choice}"
+    for choice in ({{"%r" | format(cookiecutter.database_engine)}}, {{"%r" | format(cookiecutter.tenant_isolation)}})
+)
 SCAFFOLDING = ("_topologies", "_engines", "_pairs", "_includes")
 NEXT_STEPS = "NEXT_STEPS.txt"
 EMPTY_KEY = "DJANGO_SECRET_KEY="
@@ -30,7 +34,7 @@ def overlay_files():
         if not overlay.is_dir():
             choices = sorted(path.name for path in overlay.parent.iterdir())
             raise SystemExit(f"{overlay.name!r} is not one of {', '.join(choices)}.")
-    for overlay in (*OVERLAYS, PAIR):
+    for overlay in OVERLAYS + PAIRS:
         for source in sorted(overlay.rglob("*")):
             if source.is_file() and source.name != NEXT_STEPS:
                 yield source, PROJECT / source.relative_to(overlay)

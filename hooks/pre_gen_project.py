@@ -110,22 +110,12 @@ def validate_schema_needs_postgresql_tenants(answers):
         )
 
 
-def validate_schema_is_available(answers):
-    """To be deleted, with its line in VALIDATORS, when schema isolation exists."""
-    if answers["tenant_isolation"] == "schema":
-        yield (
-            "tenant_isolation 'schema' is not available yet: use a database per tenant.",
-            {"tenant_isolation": "database"},
-        )
-
-
 VALIDATORS = (
     validate_variable_names,
     validate_texts,
     validate_slug,
     validate_domain,
     validate_schema_needs_postgresql_tenants,
-    validate_schema_is_available,
 )
 
 

@@ -27,7 +27,8 @@ class Combination(NamedTuple):
 
 def is_legal(combination: Combination) -> bool:
     """What the pre_gen hook accepts; test_generator compares the two."""
-    return combination.tenant_isolation == "database"
+    needs = ("subdomain-tenant", "postgresql")
+    return combination.tenant_isolation == "database" or combination[:2] == needs
 
 
 def all_combinations() -> list[Combination]:
@@ -79,10 +80,16 @@ def files_of(project: Path) -> dict[str, bytes]:
     return {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
+def overlays_of(combination: Combination) -> tuple[str, ...]:
+    """The folders that a combination of answers chooses; most pairs have none."""
+    topology, engine, isolation = combination
+    pairs = (f"_pairs/{topology}-{engine}/", f"_pairs/{topology}-{isolation}/")
+    return f"_topologies/{topology}/", f"_engines/{engine}/", *pairs
+
+
 def expected_files(combination: Combination) -> Iterator[str]:
-    """The skeleton, the chosen overlays and their pair's, and the one file the hook writes."""
-    topology, engine = combination.topology, combination.database_engine
-    chosen = (f"_topologies/{topology}/", f"_engines/{engine}/", f"_pairs/{topology}-{engine}/")
+    """The skeleton and the chosen overlays, and the one file the hook writes."""
+    chosen = overlays_of(combination)
     yield ".env"
     for name in skeleton_files():
         if name.endswith("/NEXT_STEPS.txt"):

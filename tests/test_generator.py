@@ -25,6 +25,7 @@ from baking import (
     Combination,
     expected_files,
     files_of,
+    overlays_of,
     skeleton_files,
 )
 from processes import environment, run
@@ -53,21 +54,15 @@ def texts_of(project: Path) -> Iterator[tuple[str, str]]:
 # Overlays
 
 
-def overlay_files(*folders: str) -> set[str]:
-    prefix = "/".join(folders) + "/"
-    return {name.removeprefix(prefix) for name in skeleton_files() if name.startswith(prefix)} - {"NEXT_STEPS.txt"}
+def overlay_files(folder: str) -> set[str]:
+    return {name.removeprefix(folder) for name in skeleton_files() if name.startswith(folder)} - {"NEXT_STEPS.txt"}
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES)
-@pytest.mark.parametrize("engine", ENGINES)
-def test_no_overlay_replaces_a_file(topology: str, engine: str) -> None:
-    skeleton = {name for name in skeleton_files() if name.partition("/")[0] not in SCAFFOLDING}
-    overlays = [
-        overlay_files(*folders)
-        for folders in (("_topologies", topology), ("_engines", engine), ("_pairs", f"{topology}-{engine}"))
-    ]
-    for first, second in itertools.combinations([skeleton, *overlays], 2):
-        assert first & second == set()
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
+def test_no_overlay_replaces_a_file(combination: Combination) -> None:
+    skeleton = [name for name in skeleton_files() if name.partition("/")[0] not in SCAFFOLDING]
+    merged = skeleton + [name for folder in overlays_of(combination) for name in overlay_files(folder)]
+    assert sorted(merged) == sorted(set(merged))
 
 
 def test_every_choice_has_an_overlay_and_every_overlay_a_choice() -> None:
@@ -75,7 +70,8 @@ def test_every_choice_has_an_overlay_and_every_overlay_a_choice() -> None:
     choices = {("_topologies", name) for name in TOPOLOGIES} | {("_engines", name) for name in ENGINES}
     assert folders == choices
     pairs = {name.split("/")[1] for name in skeleton_files() if name.startswith("_pairs/")}
-    assert pairs <= {f"{topology}-{engine}" for topology in TOPOLOGIES for engine in ENGINES}
+    others = [*ENGINES, *VARIABLES["tenant_isolation"]]
+    assert pairs <= {f"{topology}-{other}" for topology in TOPOLOGIES for other in others}
 
 
 def test_a_topology_says_what_to_do_next(template: Path, tmp_path: Path) -> None:
@@ -172,7 +168,7 @@ def test_no_brace_is_left_over(project: Path) -> None:
 
 
 def test_no_brace_is_eaten(project: Path, combination: Combination) -> None:
-    sources = ("", f"_topologies/{combination.topology}/", f"_engines/{combination.database_engine}/")
+    sources = ("", *overlays_of(combination))
     for name, text in texts_of(project):
         source = next((path for path in sources_of(name, sources) if path.is_file()), None)
         if source is not None and name.endswith((".yml", ".yaml")):
@@ -316,7 +312,7 @@ def test_the_skeleton_passes_the_ruff_of_a_project(
     skeleton = tmp_path / "skeleton"
     run(tmp_path, "cp", "-r", str(template / SKELETON), str(skeleton))
     run(tmp_path, "cp", str(fresh() / "pyproject.toml"), str(skeleton))
-    sources = "src = ['.', '_topologies/*', '_engines/*']"
+    sources = "src = ['.', '_topologies/*', '_engines/*', '_pairs/*']"
     run(skeleton, "python", "-m", "ruff", *command, "--no-cache", "--config", sources)
 
 

@@ -107,11 +107,11 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
         if loan is not None:
             loan.connections.append(connection)
         elif connection.alias in self and not self.is_listed(connection.alias):
-            if not _serves_requests():
-                for other in tuple(_opened_here() - {connection.alias}):
+            if not serves_requests():
+                for other in tuple(opened_here() - {connection.alias}):
                     let_go(other)
-                    _opened_here().discard(other)
-            _opened_here().add(connection.alias)
+                    opened_here().discard(other)
+            opened_here().add(connection.alias)
 
 
 class _Loan:
@@ -144,12 +144,12 @@ def borrowed_alias(config: Mapping[str, Any]) -> str:
 _thread = threading.local()  # Django's connections belong to a thread too
 
 
-def _opened_here() -> set[str]:
+def opened_here() -> set[str]:
     aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
     return aliases
 
 
-def _serves_requests() -> bool:
+def serves_requests() -> bool:
     """Whether this thread gets the signals of requests, or is the main one, where commands and tests run."""
     return "serves_requests" in _thread.__dict__ or threading.current_thread() is threading.main_thread()
 
@@ -168,10 +168,10 @@ def _note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
 def close_old_unlisted_connections(**kwargs: object) -> None:
     """What ``django.db.close_old_connections`` does for listed aliases, for the ones this thread opened besides."""
     _thread.serves_requests = True
-    for alias in tuple(_opened_here()):
+    for alias in tuple(opened_here()):
         connections[alias].close_if_unusable_or_obsolete()
         if connections[alias].connection is None:
-            _opened_here().discard(alias)
+            opened_here().discard(alias)
             _forget(alias)
 
 

@@ -18,6 +18,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 class Provisioner(Protocol):
     """What an engine must be able to do."""
 
+    def name(self, connection: BaseDatabaseWrapper) -> str:
+        """What it is called on the server, or the path of its file."""
+
     def exists(self, connection: BaseDatabaseWrapper) -> bool: ...
     def create(self, connection: BaseDatabaseWrapper) -> None: ...
     def drop(self, connection: BaseDatabaseWrapper) -> None: ...
@@ -26,6 +29,9 @@ class Provisioner(Protocol):
 
 
 class SQLite:
+    def name(self, connection: BaseDatabaseWrapper) -> str:
+        return str(connection.settings_dict["NAME"])
+
     def exists(self, connection: BaseDatabaseWrapper) -> bool:
         return is_in_memory(connection) or sqlite_path(connection).exists()
 
@@ -55,9 +61,12 @@ class Server:
     take_lock: str
     how: str = ""
 
+    def name(self, connection: BaseDatabaseWrapper) -> str:
+        return str(connection.settings_dict["NAME"])
+
     def exists(self, connection: BaseDatabaseWrapper) -> bool:
         with connection._nodb_cursor() as cursor:
-            cursor.execute(self.find, [connection.settings_dict["NAME"]])
+            cursor.execute(self.find, [self.name(connection)])
             return cursor.fetchone() is not None
 
     def create(self, connection: BaseDatabaseWrapper) -> None:
@@ -70,14 +79,14 @@ class Server:
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
-            cursor.execute(f"{verb} {quoted(connection, connection.settings_dict['NAME'])} {how}")
+            cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         session = connection.copy()  # a session of its own, so that no migration can end it
         session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
         stack.callback(session.close)
         with session.cursor() as cursor:
-            cursor.execute(self.take_lock, [f"migrate {connection.settings_dict['NAME']}"])
+            cursor.execute(self.take_lock, [f"migrate {self.name(connection)}"])
             return cursor.fetchone() in [(True,), (1,)]
 
 
@@ -95,22 +104,32 @@ class MySQL(Server):
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}
 
 
+def provisioner_of(connection: BaseDatabaseWrapper) -> Provisioner:
+    """The one that the backend brings along, else the engine's."""
+    found: Provisioner = getattr(connection, "provisioner", None) or PROVISIONERS[connection.vendor]
+    return found
+
+
+def name_of(connection: BaseDatabaseWrapper) -> str:
+    return provisioner_of(connection).name(connection)
+
+
 def database_exists(connection: BaseDatabaseWrapper) -> bool:
-    return PROVISIONERS[connection.vendor].exists(connection)
+    return provisioner_of(connection).exists(connection)
 
 
 def create_database(connection: BaseDatabaseWrapper) -> bool:
     """Make the database if it is missing; True if it was."""
     if database_exists(connection):
         return False
-    PROVISIONERS[connection.vendor].create(connection)
+    provisioner_of(connection).create(connection)
     return True
 
 
 def drop_database(connection: BaseDatabaseWrapper) -> None:
     """Remove the database and all its rows, for good."""
     if database_exists(connection):
-        PROVISIONERS[connection.vendor].drop(connection)
+        provisioner_of(connection).drop(connection)
 
 
 @contextmanager
@@ -120,7 +139,7 @@ def migration_lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
     Raises CommandError at once if another run holds the lock. The lock goes with the process that holds it.
     """
     with ExitStack() as stack:
-        if not PROVISIONERS[connection.vendor].lock(connection, stack):
+        if not provisioner_of(connection).lock(connection, stack):
             raise CommandError(
                 f"Another `migrate` is at work on the database {connection.alias!r}. Wait until it has ended, then "
                 "run this command again."

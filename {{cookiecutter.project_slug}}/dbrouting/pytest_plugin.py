@@ -9,6 +9,8 @@ from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
+from dbrouting.mapping import close_old_unlisted_connections
+from dbrouting.provisioning import close_pool
 from dbrouting.testing import EveryDatabaseTestCase, move_mirrors, shared_mirrors
 
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
@@ -26,11 +28,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """pytest-django's, which drops no database that a mirror is connected to."""
+    """pytest-django's, which drops no database that a mirror, an unlisted alias or a pool is still connected to."""
     move_mirrors()
     yield
     with django_db_blocker.unblock():
-        connections.close_all()
+        close_old_unlisted_connections()
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            close_pool(connection)
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connections, router
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from catalogue.models import Product
+from dbrouting.aliases import usable_aliases
 from dbrouting.provisioning import create_database, database_exists, drop_database
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
     """A connection to a database that isn't there."""
-    connection = connections[router.db_for_write(Product)].copy(alias="fresh")
+    connection = connections[usable_aliases()[0]].copy(alias="fresh")
     names = {"sqlite": f"{(tmp_path / 'made?#%' / 'fresh.sqlite3').as_uri()}?mode=rw"}
     # Beside the tests' own, for on MySQL the user may make no others.
     connection.settings_dict["NAME"] = names.get(connection.vendor, f"{connection.settings_dict['NAME']}_fresh")

@@ -1,5 +1,6 @@
 """Tests work for the tenant acme, beside another called globex; ``@pytest.mark.no_tenant`` starts with none."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -21,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """List the tenants' aliases, so that test databases are made for them and tests are rolled back there too."""
     config.addinivalue_line("markers", "no_tenant: the test starts without an active tenant")
     for tenant in (ACME, GLOBEX):
-        connections.settings[tenant.alias] = connections.settings[tenant.alias]
+        connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
 
 
 @pytest.fixture(autouse=True)

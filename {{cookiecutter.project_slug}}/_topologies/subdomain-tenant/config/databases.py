@@ -1,14 +1,12 @@
 """The databases: one that is shared, and one for each tenant, found by its alias and never listed."""
 
-import os
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import engine
-from config.env import BASE_DIR, database, env
+from config.env import database, env
+from config.isolation import tenant_config, tenant_server
 from dbrouting.hosts import normalise_host
 from dbrouting.mapping import DatabaseMapping
 from dbrouting.tenant_names import is_database_prefix, name_of
@@ -28,16 +26,16 @@ def base_domain() -> str:
 # The site at this domain is the shared one; the tenants' sites are at its subdomains and at domains of their own.
 TENANT_BASE_DOMAIN = base_domain()
 
-# A tenant's database is called <prefix>_<name>.
+# What a tenant has on the server is called <prefix>_<name>; config/isolation.py makes it.
 TENANT_DATABASE_PREFIX = env.str("TENANT_DATABASE_PREFIX", default="tenant")
 if not is_database_prefix(TENANT_DATABASE_PREFIX):
     raise ImproperlyConfigured(
-        f"TENANT_DATABASE_PREFIX={TENANT_DATABASE_PREFIX!r} in .env can't begin a database's name: use lower-case "
-        "letters, digits and _, a letter first, at most 42 characters."
+        f"TENANT_DATABASE_PREFIX={TENANT_DATABASE_PREFIX!r} in .env can't begin a name on the server: use lower-"
+        "case letters, digits and _, a letter first but not pg_, at most 42 characters."
     )
 
 SHARED_DATABASE = database("default", "DATABASE_URL")
-TENANT_SERVER = (
+TENANT_SERVER = tenant_server(
     database("tenant_*", "TENANT_DATABASE_URL") if env.str("TENANT_DATABASE_URL", default="") else SHARED_DATABASE
 )
 
@@ -45,20 +43,10 @@ TENANT_SERVER = (
 def tenant_database(alias: str) -> dict[str, Any] | None:
     """The configuration of a tenant's alias, from the alias alone: whether there is such a tenant isn't asked.
 
-    A name that would lead to the shared database has none.
+    A name that would mix it with the shared database has none.
     """
     name = name_of(alias)
-    if name is None:
-        return None
-    config = engine.with_name(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{name}")
-    return None if place_of(config) == place_of(SHARED_DATABASE) else config
-
-
-def place_of(config: dict[str, Any]) -> tuple[str, str, str]:
-    """What tells a database from every other: server and name. A file is on no server, and may be named by a URI."""
-    name = config["NAME"]
-    path = unquote(urlsplit(name).path) if name.startswith("file:") else name
-    return config.get("HOST", ""), str(config.get("PORT", "")), os.path.normpath(BASE_DIR / path)
+    return None if name is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{name}", SHARED_DATABASE)
 
 
 def tenant_aliases() -> Iterable[str]:

@@ -1,12 +1,12 @@
 """A tenant's name, the alias made of it, and what may not be a name.
 
-A name becomes part of an alias, a database's name and a host name, so it keeps to what is safe in all three.
+A name becomes part of an alias, a name on the server and a host name, so it keeps to what is safe in all three.
 """
 
 import re
 
 ALIAS_PREFIX = "tenant_"
-# A database's name has at most 63 bytes: 42 for the prefix, one for the underscore, 20 for the tenant.
+# A name on a server has at most 63 bytes: 42 for the prefix, one for the underscore, 20 for the tenant.
 MAX_LENGTH = 20
 RESERVED = frozenset(
     {
@@ -17,7 +17,7 @@ RESERVED = frozenset(
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,41}")
+_PREFIX = re.compile(r"(?!pg(_|$))[a-z][a-z0-9_]{0,41}")
 
 
 def is_tenant_name(name: str) -> bool:

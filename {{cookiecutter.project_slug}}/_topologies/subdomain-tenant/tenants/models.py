@@ -9,7 +9,7 @@ from tenants.validators import validate_host, validate_name
 
 
 class Tenant(models.Model):
-    """A customer with a site and a database of its own. Its name is for ever: the database is called after it.
+    """A customer with a site and an alias of its own. Its name is for ever: its rows' place is called after it.
 
     The id is random, so that no other tenant, not even a copy of this one, ever has it.
     """

@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dbrouting.mapping import let_go
-from dbrouting.provisioning import create_database, database_exists, drop_database
+from dbrouting.provisioning import create_database, database_exists, drop_database, name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
 from dbrouting.tenant_names import alias_of
@@ -22,18 +22,18 @@ class TenantError(Exception):
 
 
 def create_tenant(name: str, *hosts: str, verbosity: int = 0) -> Tenant:
-    """Make a tenant: its rows, its database, the tables in it.
+    """Make a tenant: its rows, what its alias leads to, the tables there.
 
     Its site is open once all is there. If a step fails, what the steps before it made is removed.
     """
     with shared_context():
         require_name(name)
         if alias_of(name) not in connections.settings:
-            raise TenantError(f"The database of a tenant called {name!r} would be the shared database: choose another.")
+            raise TenantError(f"A tenant called {name!r} would share the shared database: choose another name.")
         connection = connections[alias_of(name)]
         if database_exists(connection):
             raise TenantError(
-                f"There is a database {connection.settings_dict['NAME']!r} already. If it is the left-over of a tenant "
+                f"There is {name_of(connection)!r} on the server already. If it is the left-over of a tenant "
                 "that is gone, remove it; otherwise choose another name."
             )
         tenant = add_rows(name, hosts or [default_host(name)])

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from config import isolation
 from dbrouting.mapping import let_go
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, tenant_context
@@ -51,7 +52,9 @@ class TenantTargets(DatabaseTargets):
 
     def accesses(self) -> Iterator[Access]:
         yield from super().accesses()
-        yield Access(settings.TENANT_SERVER, f"{settings.TENANT_DATABASE_PREFIX}_*")
+        yield Access(
+            settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
+        )
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""

@@ -7,10 +7,10 @@ from tenants.services import TenantError, create_tenant
 
 
 class Command(BaseCommand):
-    help = "Makes a tenant: its rows, its database, the tables in it."
+    help = "Makes a tenant: its row, its domains, its tables."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="Lower-case letters, digits and _. It names the database, for ever.")
+        parser.add_argument("name", help="Lower-case letters, digits and _. It names the alias, for ever.")
         parser.add_argument(
             "--host",
             action="append",

@@ -1,0 +1,50 @@
+"""Make and drop a tenant's schema, and lock it: what ``dbrouting.provisioning`` does with databases elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from dbrouting.provisioning import PostgreSQL
+from dbrouting.schemas.sessions import schema_of
+
+
+class Schema(PostgreSQL):
+    """A schema, in a database that is made if it is missing."""
+
+    def name(self, connection: BaseDatabaseWrapper) -> str:
+        return schema_of(connection.settings_dict)
+
+    def exists(self, connection: BaseDatabaseWrapper) -> bool:
+        name = self.name(connection)
+        if not PostgreSQL().exists(connection):
+            return False
+        with outside_schemas(connection) as cursor:
+            cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name])
+            return cursor.fetchone() is not None
+
+    def create(self, connection: BaseDatabaseWrapper) -> None:
+        if not PostgreSQL().exists(connection):
+            PostgreSQL().create(connection)
+        self._execute(connection, "CREATE SCHEMA")
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        connection.close()
+        self._execute(connection, "DROP SCHEMA", "CASCADE")
+
+    def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
+        with outside_schemas(connection) as cursor:
+            cursor.execute(f"{verb} {connection.ops.quote_name(self.name(connection))} {how}")
+
+
+@contextmanager
+def outside_schemas(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
+    """A cursor in the database of ``connection``, on a session of its own: the pool's need a schema that is there."""
+    session = DatabaseWrapper(connection.copy().settings_dict, alias=NO_DB_ALIAS)
+    try:
+        with session.cursor() as cursor:
+            yield cursor
+    finally:
+        session.close()

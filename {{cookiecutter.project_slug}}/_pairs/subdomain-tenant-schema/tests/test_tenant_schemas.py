@@ -1,0 +1,538 @@
+"""Tenants take turns at the sessions of one pool, and none finds what another left there, or a shared row."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError
+from django.core.signals import request_finished, request_started
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.transaction import Atomic
+
+import config.databases
+from catalogue.factories import CategoryFactory, ProductFactory
+from catalogue.models import Category, Product
+from dbrouting.mapping import close_old_unlisted_connections
+from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
+from dbrouting.schemas import sessions
+from dbrouting.schemas.provisioning import outside_schemas
+from dbrouting.tenant_context import CurrentTenant, tenant_context
+from tenants.models import Tenant
+from tenants.services import TenantError, create_tenant
+
+pytestmark = pytest.mark.django_db
+
+ONE, OTHER = "tmp_one", "tmp_other"
+
+
+def connection_to(schema: str, **pool: Any) -> BaseDatabaseWrapper:
+    """Like acme's, but in ``schema`` and with a pool that only those have who give the same arguments."""
+    connection = connections["tenant_acme"].copy(alias=schema)
+    connection.settings_dict["SCHEMA"] = schema
+    connection.settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1, "timeout": 2, **pool}
+    return connection
+
+
+@pytest.fixture(autouse=True)
+def _two_schemas_and_a_shared_table() -> Iterator[None]:
+    with outside_schemas(connections["tenant_acme"]) as cursor:
+        cursor.execute(f"CREATE SCHEMA {ONE}; CREATE SCHEMA {OTHER}")
+        for schema in (ONE, OTHER, "public"):
+            cursor.execute(f"CREATE TABLE {schema}.note AS SELECT '{schema}' AS owner FROM generate_series(1, 5)")
+        cursor.execute("CREATE TABLE public.shared AS SELECT 'public' AS owner")
+    yield
+    with outside_schemas(connections["tenant_acme"]) as cursor:
+        cursor.execute(f"DROP SCHEMA {ONE} CASCADE; DROP SCHEMA {OTHER} CASCADE")
+        cursor.execute("DROP TABLE public.note; DROP TABLE public.shared")
+
+
+@pytest.fixture
+def one() -> Iterator[BaseDatabaseWrapper]:
+    """A tenant's connection. The pool behind it holds a single session, so that the other gets what this one left."""
+    yield from closed_at_the_end(connection_to(ONE))
+
+
+@pytest.fixture
+def other() -> Iterator[BaseDatabaseWrapper]:
+    yield from closed_at_the_end(connection_to(OTHER))
+
+
+def closed_at_the_end(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    yield connection
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+
+
+def execute(connection: BaseDatabaseWrapper, *statements: str) -> Any:
+    """The first value that the last of ``statements`` gives."""
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+    return row and row[0]
+
+
+def owner(connection: BaseDatabaseWrapper) -> Any:
+    return execute(connection, "SELECT owner FROM note")
+
+
+def session_of(connection: BaseDatabaseWrapper) -> Any:
+    return execute(connection, "SELECT pg_backend_pid()")
+
+
+def kill_session_of(connection: BaseDatabaseWrapper) -> None:
+    """As a server that restarts does."""
+    pid = session_of(connection)
+    with outside_schemas(connection) as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+# The search path
+
+
+def test_a_tenants_session_is_in_its_schema_only(one: BaseDatabaseWrapper) -> None:
+    assert execute(one, "SELECT current_schemas(true)") == ["pg_catalog", ONE]
+    assert owner(one) == ONE
+
+
+def test_a_table_that_the_tenant_lacks_is_an_error_not_the_shared_one(one: BaseDatabaseWrapper) -> None:
+    with pytest.raises(ProgrammingError, match='relation "shared" does not exist'):
+        execute(one, "SELECT owner FROM shared")
+    execute(one, "DROP TABLE note")
+    with pytest.raises(ProgrammingError, match='relation "note" does not exist'):
+        owner(one)
+
+
+def roll_back(connection: BaseDatabaseWrapper) -> None:
+    connection.set_autocommit(False)
+    owner(connection)
+    connection.rollback()
+    connection.set_autocommit(True)
+
+
+def roll_back_to_a_savepoint(connection: BaseDatabaseWrapper) -> None:
+    connection.set_autocommit(False)
+    savepoint = connection.savepoint()
+    assert savepoint
+    with suppress(DatabaseError):
+        execute(connection, "SELECT 1 / 0")
+    connection.savepoint_rollback(savepoint)
+    assert owner(connection) == ONE
+    connection.rollback()
+    connection.set_autocommit(True)
+
+
+def fail_in_a_transaction(connection: BaseDatabaseWrapper) -> None:
+    connection.set_autocommit(False)
+    with suppress(DatabaseError):
+        execute(connection, "SELECT 1 / 0")
+    connection.rollback()
+    connection.set_autocommit(True)
+
+
+def close_in_a_transaction(connection: BaseDatabaseWrapper) -> None:
+    connection.set_autocommit(False)
+    owner(connection)
+    connection.close()
+
+
+def read_through_a_server_side_cursor(connection: BaseDatabaseWrapper) -> None:
+    with connection.chunked_cursor() as cursor:
+        cursor.execute("SELECT owner FROM note")
+        assert [cursor.fetchone()[0] for _ in range(3)] == [ONE] * 3
+
+
+def lose_the_session(connection: BaseDatabaseWrapper) -> None:
+    kill_session_of(connection)
+    with pytest.raises(OperationalError):
+        owner(connection)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        roll_back,
+        roll_back_to_a_savepoint,
+        fail_in_a_transaction,
+        close_in_a_transaction,
+        read_through_a_server_side_cursor,
+        lose_the_session,
+        lambda connection: connection.close(),
+    ],
+)
+def test_it_stays_there_whatever_happens(
+    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, event: Callable[[BaseDatabaseWrapper], None]
+) -> None:
+    other.ensure_connection()
+    other.close()
+    for _ in range(2):
+        event(one)
+        assert owner(one) == ONE
+    one.close()
+    assert owner(other) == OTHER
+
+
+def test_a_query_set_read_in_chunks_keeps_to_its_tenant(acme: CurrentTenant, globex: CurrentTenant) -> None:
+    for tenant in (acme, globex):
+        with tenant_context(tenant, switch=True):
+            CategoryFactory.create_batch(5, name=tenant.name)
+    with tenant_context(acme):
+        chunks = Category.objects.iterator(chunk_size=2)
+        found = [next(chunks).name]
+        with tenant_context(globex, switch=True):
+            assert {category.name for category in Category.objects.iterator(chunk_size=2)} == {"globex"}
+        assert {*found, *(category.name for category in chunks)} == {"acme"}
+
+
+# What the last borrower left
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        f"SET search_path TO {ONE}, public",
+        "SET search_path TO public",
+        "RESET search_path",
+        "RESET ALL",
+        "DISCARD ALL",
+        "CREATE TEMPORARY TABLE note AS SELECT 'temporary' AS owner",
+        "BEGIN; SET search_path TO public",
+        f"BEGIN; SET LOCAL search_path TO {ONE}",
+    ],
+)
+def test_the_next_one_finds_its_own_rows_whatever_the_last_one_did(
+    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, left: str
+) -> None:
+    for borrower, schema in ((other, OTHER), (one, ONE)):  # another tenant, and the same one
+        execute(one, left)
+        session = session_of(one)
+        one.close()
+
+        assert owner(borrower) == schema
+        assert session_of(borrower) == session
+        borrower.close()
+
+
+def test_nothing_else_is_left_in_the_session(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+    zone = execute(one, "SHOW TimeZone")
+    execute(one, f'SET ROLE "{one.settings_dict["USER"]}"')
+    execute(one, "SET statement_timeout = 77777", "SET TimeZone TO 'Asia/Tokyo'", "SELECT pg_advisory_lock(1)")
+    execute(one, "LISTEN gossip", "PREPARE plan AS SELECT 1", "CREATE TEMPORARY TABLE secret (id integer)")
+    session = session_of(one)
+    one.close()
+
+    assert session_of(other) == session
+    assert execute(other, "SHOW role") == "none"
+    assert execute(other, "SHOW statement_timeout") == "0"
+    assert execute(other, "SHOW TimeZone") == zone
+    for view in ("pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "pg_prepared_statements"):
+        assert execute(other, f"SELECT count(*) FROM {view}") == 0
+    assert execute(other, "SELECT count(*) FROM pg_listening_channels()") == 0
+    with pytest.raises(ProgrammingError, match='relation "secret" does not exist'):
+        execute(other, "SELECT * FROM secret")
+
+
+@pytest.mark.parametrize("statement", ["RESET ALL", "RESET search_path", "SET search_path TO DEFAULT", "DISCARD ALL"])
+def test_a_reset_in_the_middle_leaves_no_table_rather_than_the_shared_ones(
+    one: BaseDatabaseWrapper, statement: str
+) -> None:
+    execute(one, statement)
+
+    with pytest.raises(ProgrammingError, match='relation "note" does not exist'):
+        owner(one)
+
+
+def test_a_session_that_cannot_be_cleaned_is_not_used_again(
+    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper
+) -> None:
+    session = session_of(one)
+    kill_session_of(one)
+    one.close()
+
+    assert owner(other) == OTHER
+    assert session_of(other) != session
+
+
+# The pool
+
+
+def test_a_session_that_died_in_the_pool_is_replaced_at_once() -> None:
+    first, second = (connection_to(ONE, min_size=2, max_size=2) for _ in range(2))
+    pids = {session_of(first), session_of(second)}
+    first.close()
+    second.close()
+    with outside_schemas(first) as cursor:
+        for pid in pids:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    assert owner(first) == owner(second) == ONE
+    assert not pids & {session_of(first), session_of(second)}
+    first.close()
+    second.close()
+    first.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+
+
+def test_a_missing_schema_is_an_error_that_takes_no_session_along(one: BaseDatabaseWrapper) -> None:
+    nobody = connection_to("tmp_nobody")
+    for _ in range(3):
+        with pytest.raises(OperationalError, match='schema "tmp_nobody" does not exist'):
+            owner(nobody)
+    assert owner(one) == ONE
+
+
+def test_sessions_that_do_not_begin_without_a_schema_are_refused(
+    one: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PgBouncer does if it is told to ignore ``options``; with its transactions the path would go to others."""
+    of_django = DatabaseWrapper.get_connection_params
+    monkeypatch.setattr(sessions.DatabaseWrapper, "get_connection_params", of_django)
+
+    with pytest.raises(OperationalError, match="PgBouncer"):
+        owner(one)
+
+
+def test_a_thread_that_serves_no_requests_takes_no_session_from_those_that_do(one: BaseDatabaseWrapper) -> None:
+    """It may live for ever without querying again, or end without closing."""
+    one.ensure_connection()
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = connection_to(OTHER)
+        elsewhere.inc_thread_sharing()
+        assert pool.submit(owner, elsewhere).result() == OTHER
+
+    elsewhere.close()
+    assert owner(one) == ONE
+
+
+@pytest.fixture
+def tmp_tenants(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Aliases of a hundred tenants without tables, whose sessions are called after this fixture."""
+    server = {**config.databases.TENANT_SERVER, "NAME": connections["tenant_acme"].settings_dict["NAME"]}
+    server["OPTIONS"] = {**server["OPTIONS"], "application_name": "tmp_tenants"}
+    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", "tmp")
+    monkeypatch.setattr("config.isolation.POOL", {"min_size": 2, "max_size": 50, "timeout": 5})
+    aliases = [f"tenant_t{number}" for number in range(100)]
+    with outside_schemas(connections["tenant_acme"]) as cursor:
+        cursor.execute("; ".join(f"CREATE SCHEMA {schema_at(alias)}" for alias in aliases))
+    yield aliases
+    close_old_unlisted_connections()
+    connections[aliases[0]].close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+    with outside_schemas(connections["tenant_acme"]) as cursor:
+        cursor.execute("; ".join(f"DROP SCHEMA {schema_at(alias)}" for alias in aliases))
+
+
+def schema_at(alias: str) -> str:
+    return str(connections.settings[alias]["SCHEMA"])
+
+
+def sessions_of_tmp_tenants() -> int:
+    with outside_schemas(connections["tenant_acme"]) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tmp_tenants'")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_hundred_tenants_need_no_more_sessions_than_threads(tmp_tenants: list[str]) -> None:
+    threads, minimum = 8, 2
+    all_are_served = threading.Barrier(threads, timeout=20)
+    counts: list[int] = []
+
+    def serve(thread: int) -> set[bool]:
+        kept_apart = set()
+        for turn in range(len(tmp_tenants)):
+            alias = tmp_tenants[turn - 7 * thread]
+            request_started.send(sender=None, environ={})
+            kept_apart.add(execute(connections[alias], "SELECT current_schema()") == schema_at(alias))
+            if turn % 20 == 0:
+                all_are_served.wait()
+                counts.append(sessions_of_tmp_tenants())
+                all_are_served.wait()
+            request_finished.send(sender=None)
+        return kept_apart
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert set().union(*pool.map(serve, range(threads))) == {True}
+    assert threads <= min(counts)
+    assert max(counts) <= threads + minimum
+
+
+def test_a_command_that_visits_every_tenant_needs_one_session(tmp_tenants: list[str]) -> None:
+    minimum = 2
+    for alias in tmp_tenants:
+        assert execute(connections[alias], "SELECT current_schema()") == schema_at(alias)
+
+    assert sessions_of_tmp_tenants() <= 1 + minimum
+
+
+def test_what_is_open_in_a_tenant_stays_open_while_another_is_visited(tmp_tenants: list[str]) -> None:
+    transaction, cursor, last = (connections[alias] for alias in tmp_tenants[:3])
+    with Atomic(transaction.alias, savepoint=True, durable=False):
+        execute(transaction, "CREATE TABLE note AS SELECT 1")
+        with cursor.chunked_cursor() as chunks:
+            chunks.execute("SELECT generate_series(1, 5)")
+            assert chunks.fetchone() == (1,)
+            execute(last, "SELECT 1")
+            assert chunks.fetchone() == (2,)
+        assert execute(transaction, "SELECT * FROM note") == 1
+        transaction.set_rollback(True)
+
+
+def test_a_connection_that_is_closed_in_a_transaction_has_let_go_of_its_session(tmp_tenants: list[str]) -> None:
+    one = connections[tmp_tenants[0]]
+    with Atomic(one.alias, savepoint=True, durable=False):
+        one.close()
+        with pytest.raises(DatabaseError, match="Cannot open a new connection in an atomic block"):
+            execute(one, "SELECT 1")
+    assert execute(one, "SELECT current_schema()") == schema_at(one.alias)
+
+
+def test_a_cursor_that_was_kept_reads_nobody_elses_rows(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+    cursor = one.cursor()
+    cursor.execute("SELECT owner FROM note")
+    one.close()
+
+    assert owner(other) == OTHER
+    with pytest.raises(InterfaceError, match="closed"):
+        cursor.execute("SELECT owner FROM note")
+
+
+@pytest.mark.parametrize("max_age", [None, 60])
+def test_sessions_of_all_tenants_are_never_kept_by_one(one: BaseDatabaseWrapper, max_age: int | None) -> None:
+    one.settings_dict["CONN_MAX_AGE"] = max_age
+
+    with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE = 0"):
+        owner(one)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *['a"b', 'tmp_one"; DROP SCHEMA tmp_other; --', "tmp_one, public", "a\n", "é"],
+        *["Tmp_One", "1a", "_a", "tmp-one"],
+        *["public", "pg_x", "pg_catalog", "information_schema", "x" * 64, "", None],
+    ],
+)
+def test_a_dangerous_name_is_refused_by_whatever_uses_it(one: BaseDatabaseWrapper, name: str | None) -> None:
+    one.settings_dict["SCHEMA"] = name
+
+    for use in (owner, database_exists, create_database, drop_database):
+        with pytest.raises(ImproperlyConfigured, match="can't be a tenant's"):
+            use(one)
+
+
+def test_names_are_quoted(one: BaseDatabaseWrapper) -> None:
+    keyword = connection_to("order")
+    create_database(keyword)
+    try:
+        execute(keyword, "CREATE TABLE note AS SELECT 'order' AS owner")
+        assert owner(keyword) == "order"
+        keyword.close()
+        assert owner(one) == ONE
+    finally:
+        drop_database(keyword)
+
+
+@pytest.mark.parametrize(("prefix", "name", "user"), [("information", "schema", "any"), ("tmp", "shop", "tmp_shop")])
+def test_no_tenant_gets_a_schema_that_others_queries_find(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, name: str, user: str
+) -> None:
+    """The shared database's queries look in a schema that is called like the role before they look in ``public``."""
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", prefix)
+    monkeypatch.setattr(config.databases, "SHARED_DATABASE", {**config.databases.SHARED_DATABASE, "USER": user})
+
+    assert f"tenant_{name}" not in connections.settings
+    assert f"tenant_{name}s" in connections.settings
+
+
+@pytest.mark.no_tenant
+def test_a_tenant_with_such_a_name_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", "information")
+
+    with pytest.raises(TenantError, match="'schema' would share"):
+        create_tenant("schema")
+    assert not Tenant.objects.filter(name="schema").exists()
+
+
+# Making and dropping
+
+
+def test_a_schema_is_made_once_and_dropped_with_its_rows(other: BaseDatabaseWrapper) -> None:
+    fresh = connection_to("tmp_fresh")
+    assert not database_exists(fresh)
+    assert create_database(fresh) is True
+    assert create_database(fresh) is False
+    execute(fresh, "CREATE TABLE note (id integer)")
+
+    drop_database(fresh)
+
+    assert not database_exists(fresh)
+    drop_database(fresh)
+    assert owner(other) == OTHER
+
+
+def test_a_database_that_is_missing_is_made_with_the_schema(one: BaseDatabaseWrapper) -> None:
+    """The tenants may be on a server, or in a database, of their own."""
+    elsewhere = connection_to(ONE)
+    elsewhere.settings_dict["NAME"] += "_elsewhere"
+    assert not database_exists(elsewhere)
+    try:
+        assert create_database(elsewhere) is True
+        assert execute(elsewhere, "SELECT current_schema()") == ONE
+    finally:
+        elsewhere.close()
+        elsewhere.creation._destroy_test_db(elsewhere.settings_dict["NAME"], 0)  # type: ignore[attr-defined]  # no stub
+    assert owner(one) == ONE
+
+
+def test_each_schema_has_a_lock_of_its_own(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+    with migration_lock(one):
+        with pytest.raises(CommandError, match="Another `migrate` is at work"), migration_lock(connection_to(ONE)):
+            pass
+        with migration_lock(other):
+            assert owner(one) == ONE  # the lock needs no session of the pool
+    with migration_lock(connection_to(ONE)):
+        pass
+
+
+# Aliases
+
+
+def test_two_tenants_in_one_thread_keep_to_their_rows(acme: CurrentTenant, globex: CurrentTenant) -> None:
+    with tenant_context(acme):
+        ProductFactory.create(name="Sencha of acme")
+        with tenant_context(globex, switch=True):
+            ProductFactory.create(name="Sencha of globex")
+            assert [product.name for product in Product.objects.all()] == ["Sencha of globex"]
+        [product] = Product.objects.all()
+        assert (product.name, product._state.db) == ("Sencha of acme", "tenant_acme")
+
+
+def test_content_types_are_cached_for_each_tenant(acme: CurrentTenant, globex: CurrentTenant) -> None:
+    ContentType.objects.clear_cache()
+    ContentType.objects.using("tenant_globex").filter(app_label="catalogue", model="product").delete()
+    ContentType.objects.using("tenant_globex").create(pk=4711, app_label="catalogue", model="product")
+
+    with tenant_context(acme):
+        assert ContentType.objects.get_for_model(Product).pk != 4711
+    with tenant_context(globex, switch=True):
+        assert ContentType.objects.get_for_model(Product).pk == 4711
+    ContentType.objects.clear_cache()
+
+
+def test_tenants_share_a_pool_and_nothing_else(acme: CurrentTenant, globex: CurrentTenant) -> None:
+    pools: list[Any] = [getattr(connections[tenant.alias], "pool", None) for tenant in (acme, globex)]
+
+    assert pools[0] is pools[1]
+    assert pools[0] is not None
+    assert session_of(connections[acme.alias]) != session_of(connections[globex.alias])
+    assert getattr(connections["default"], "pool", None) is None
