@@ -146,6 +146,20 @@ def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], comb
     assert traces == []
 
 
+# Words that only make sense in one isolation.
+ISOLATION_WORDS = {
+    "database": {"place_of", "database of its own: its shop", "tenants' databases are on the same server"},
+    "schema": {"search_path", "dbrouting.schemas", "TENANT_POOL_SIZE", "PgBouncer", "PostgreSQL schema"},
+}
+
+
+@pytest.mark.parametrize("isolation", VARIABLES["tenant_isolation"])
+def test_shows_no_trace_of_the_other_isolation(fresh: Callable[..., Path], isolation: str) -> None:
+    project = fresh(topology="subdomain-tenant", database_engine="postgresql", tenant_isolation=isolation)
+    text = "\n".join(text for _, text in texts_of(project))
+    assert {word for words in ISOLATION_WORDS.values() for word in words if word in text} == ISOLATION_WORDS[isolation]
+
+
 # Whole files
 
 

@@ -28,6 +28,9 @@ SELECT current_setting('search_path'), set_config('search_path', quote_ident(%(n
     to_regnamespace(quote_ident(%(name)s))
 """
 
+# What tells one pool from another.
+CONNECTS_BY = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "TIME_ZONE", "OPTIONS")
+
 # PostgreSQL cuts a longer name, so that two tenants could mean the same schema.
 _NAME = re.compile(r"(?!pg_|public$|information_schema$)[a-z][a-z0-9_]{0,62}")
 
@@ -65,17 +68,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if place not in self.pools:
             how = {**self.get_connection_params(), "autocommit": True}
             configure = self.copy()._configure_connection  # a copy, for the pool keeps it
-            pool: ConnectionPool[Session] = ConnectionPool(kwargs=how, open=False, configure=configure, **options)
-            self.pools.setdefault(place, pool)  # another thread may have been faster; this one isn't open yet
+            # Another thread may be faster; a pool that isn't used isn't opened.
+            self.pools.setdefault(place, ConnectionPool(kwargs=how, open=False, configure=configure, **options))
         return self.pools[place]
 
     def _place(self) -> str:
-        keys = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "TIME_ZONE", "OPTIONS")
-        return repr([self.settings_dict[key] for key in keys])
+        return repr([self.settings_dict[key] for key in CONNECTS_BY])
 
     def close_pool(self) -> None:
-        pool = self.pools.pop(self._place(), None)
-        if pool:
+        if pool := self.pools.pop(self._place(), None):
             pool.close()
 
     def check_settings(self) -> None:
@@ -110,14 +111,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Outside any transaction, for a rollback would undo it."""
         if self.alias == NO_DB_ALIAS:
             return
-        name = schema_of(self.settings_dict)
         session.autocommit = True
+        name = schema_of(self.settings_dict)
         before, _, schema = session.execute(ENTER, {"name": name}).fetchone() or ("", name, None)
         if before:
-            raise OperationalError(
-                f"a session began with search_path = {before}, not empty: if a PgBouncer ignores `options`, connect to "
-                "the server itself"
-            )
+            raise OperationalError(f"search_path began as {before}, not empty: a PgBouncer must not ignore `options`")
         if schema is None:
             raise OperationalError(f'schema "{name}" does not exist')
 
