@@ -35,7 +35,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
-
 @pytest.fixture(autouse=True)
 def _room_for_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a test makes is beside the project's own databases, and gone after it."""
