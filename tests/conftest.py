@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from baking import COMBINATIONS, Combination, copy_of_template
 from databases import Databases, databases_of
+from processes import manage
 from pytest_cookies.plugin import Cookies
 from servers import Cluster, mariadb_cluster, postgresql_cluster
 
 Bake = Callable[[Combination], Path]
-DatabasesOf = Callable[[Path, Combination], Databases]
+DatabasesOf = Callable[..., Databases]
+Bootstrapped = Callable[[Combination], tuple[Path, Databases]]
 
 
 @pytest.fixture(scope="session")
@@ -44,16 +46,32 @@ def mariadb() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> DatabasesOf:
     """The databases of a project: files, or on servers that are started now if no test needed them before."""
     fixtures = {"postgresql": "postgresql", "mysql": "mariadb"}
 
-    def find(project: Path, combination: Combination) -> Databases:
+    def find(project: Path, combination: Combination, label: str = "") -> Databases:
         fixture = fixtures.get(combination.database_engine)
-        return databases_of(project, combination, fixture and request.getfixturevalue(fixture))
+        return databases_of(project, combination, fixture and request.getfixturevalue(fixture), label)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def bootstrapped(baked: Bake, databases: DatabasesOf) -> Bootstrapped:
+    """A baked project and its databases, which it has made and filled with the demo data: once in a session."""
+    ready: dict[Combination, Databases] = {}
+
+    def bootstrap(combination: Combination) -> tuple[Path, Databases]:
+        project = baked(combination)
+        if combination not in ready:
+            ready[combination] = databases(project, combination)
+            manage(project, "bootstrap", **ready[combination].environment)
+        ready[combination].catch_up()
+        return project, ready[combination]
+
+    return bootstrap
 
 
 @pytest.fixture

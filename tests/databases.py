@@ -61,10 +61,6 @@ class Databases(ABC):
     def content(self, place: Place) -> dict[str, list[str]]:
         return {table: sorted(map(repr, self.rows(place, table))) for table in sorted(self.tables(place))}
 
-    @abstractmethod
-    def drop(self) -> None:
-        """Remove all of them."""
-
     # Whether there are replicas that are servers of their own.
     replicate: bool = False
 
@@ -100,10 +96,6 @@ class SQLiteFiles(Databases):
         url = variables_of(self.project)[variable]
         return Place(str((self.project / url.removeprefix("sqlite:///")).resolve()))
 
-    def drop(self) -> None:
-        for place in list(self.places()):
-            Path(place.database).unlink()
-
     def catch_up(self) -> None:
         """A replica is the same file."""
 
@@ -111,9 +103,9 @@ class SQLiteFiles(Databases):
 class OnServers(Databases):
     """Databases of this project's own, though others of the same slug are on the same server."""
 
-    def __init__(self, project: Path, combination: Combination, cluster: Cluster) -> None:
+    def __init__(self, project: Path, combination: Combination, cluster: Cluster, label: str) -> None:
         self.cluster = cluster
-        self.label = "".join(word[0] for word in str(combination).split("-"))  # app-split-mysql-…: "asm…"
+        self.label = label + "".join(word[0] for word in str(combination).split("-"))  # app-split-mysql-…: "asm…"
         variables = variables_of(project)
         self.environment = {name: self._url(url, cluster.primary) for name, url in variables.items() if is_url(url)}
         self.environment["DATABASE_ADMIN_URL"] = cluster.primary.admin_url
@@ -132,11 +124,6 @@ class OnServers(Databases):
     def place_of(self, variable: str) -> Place:
         database = urlsplit(self.environment[variable]).path.removeprefix("/")
         return next(place for place in self.places() if place.database == database and place.schema in {"", "public"})
-
-    def drop(self) -> None:
-        for name in self.cluster.primary.databases():
-            if self.is_own(name):
-                self.cluster.primary.drop_database(name)
 
     @property
     def replicate(self) -> bool:
@@ -197,12 +184,13 @@ class OnMariaDB(OnServers):
             return list(cursor.fetchall())
 
 
-def databases_of(project: Path, combination: Combination, cluster: Cluster | None) -> Databases:
+def databases_of(project: Path, combination: Combination, cluster: Cluster | None, label: str = "") -> Databases:
+    """With another ``label``, others on the same servers."""
     match cluster and cluster.primary:
         case PostgreSQL():
-            return OnPostgreSQL(project, combination, cluster)
+            return OnPostgreSQL(project, combination, cluster, label)
         case MariaDB():
-            return OnMariaDB(project, combination, cluster)
+            return OnMariaDB(project, combination, cluster, label)
     return SQLiteFiles(project)
 
 

@@ -19,6 +19,7 @@ from servers import HOST, Cluster, PostgreSQL, Server
 
 WITH_SERVERS = [combination for combination in COMBINATIONS if combination.database_engine != "sqlite"]
 REPLICATED = [combination for combination in WITH_SERVERS if combination.topology == "primary-replica"]
+pytestmark = pytest.mark.once
 with_servers = pytest.mark.parametrize("combination", WITH_SERVERS, ids=str)
 
 # The file

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 from baking import COMBINATIONS, Combination, variants
-from conftest import DatabasesOf
+from conftest import Bootstrapped
 from databases import Databases, Place
-from processes import free_port, manage, serving
+from processes import free_port, serving
 
 AT_ONCE = 50
 SESSIONS = 5
@@ -22,11 +22,11 @@ SERVERS = {
     "gunicorn": "-m gunicorn config.wsgi:application --worker-class gthread --workers 2 --threads 16 --bind {address}",
     "uvicorn": "-m uvicorn config.asgi:application --host {host} --port {port} --lifespan off",
 }
-# More than the demo data orders of anything, so that the rows a test placed are told from those.
-MARKER, OTHER_MARKER = 77, 88
+# Quantities by which the rows that a test placed are told from all others, the demo data's smaller ones among them.
+# A form takes 99 at most.
+MARKERS = itertools.count(40)
 
 Serve = Callable[[Path, Databases], "contextmanager[str]"]
-Bootstrap = Callable[[Combination], tuple[Path, Databases]]
 
 
 def every(topology: str) -> pytest.MarkDecorator:
@@ -89,19 +89,6 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
     return start
 
 
-@pytest.fixture
-def bootstrapped(fresh: Callable[..., Path], databases: DatabasesOf) -> Bootstrap:
-    def bootstrap(combination: Combination) -> tuple[Path, Databases]:
-        project = fresh(**combination._asdict())
-        own = databases(project, combination)
-        own.drop()
-        manage(project, "bootstrap", **own.environment)
-        own.catch_up()
-        return project, own
-
-    return bootstrap
-
-
 def visit_at_once(customers: list[Customer], markers: dict[str, int]) -> tuple[Counter[str], dict[str, set[str]]]:
     """Place orders, list products and read one's orders, all at once and by all customers in turn.
 
@@ -143,72 +130,77 @@ def users(databases: Databases, place: Place) -> list[object]:
 
 @every("app-split")
 def test_app_split_keeps_an_order_and_its_customer_in_two_databases(
-    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+    serve: Serve, bootstrapped: Bootstrapped, combination: Combination
 ) -> None:
     project, databases = bootstrapped(combination)
-    with serve(project, databases) as address:
-        customers = log_in_at_once(address, ["localhost"] * SESSIONS)
-        placed, origins = visit_at_once(customers, {"localhost": MARKER})
-        assert customers[0].quantities_ordered().count(MARKER) == placed["localhost"]
+    marker = next(MARKERS)
     variables = ("DATABASE_URL", "AUTH_DATABASE_URL", "ORDERS_DATABASE_URL")
     default, auth, orders = (databases.place_of(variable) for variable in variables)
+    sessions_before = len(databases.rows(auth, "django_session"))
+    with serve(project, databases) as address:
+        customers = log_in_at_once(address, ["localhost"] * SESSIONS)
+        placed, origins = visit_at_once(customers, {"localhost": marker})
+        assert customers[0].quantities_ordered().count(marker) == placed["localhost"]
     assert origins == {"localhost": {"default"}}
-    assert ordered(databases, orders, MARKER) == placed["localhost"] > 0
-    assert (ordered(databases, auth, MARKER), ordered(databases, default, MARKER)) == (0, 0)
+    assert ordered(databases, orders, marker) == placed["localhost"] > 0
+    assert (ordered(databases, auth, marker), ordered(databases, default, marker)) == (0, 0)
     assert "demo" in users(databases, auth)
     assert (users(databases, orders), users(databases, default)) == ([], [])
-    assert len(databases.rows(auth, "django_session")) == SESSIONS
+    assert len(databases.rows(auth, "django_session")) == sessions_before + SESSIONS
     assert databases.rows(default, "django_session") == []
 
 
 @every("primary-replica")
 def test_primary_replica_writes_on_the_primary_and_reads_through_replicas(
-    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+    serve: Serve, bootstrapped: Bootstrapped, combination: Combination
 ) -> None:
     project, databases = bootstrapped(combination)
+    marker = next(MARKERS)
     with serve(project, databases) as address:
         customers = log_in_at_once(address, ["localhost"] * SESSIONS)
-        placed, _ = visit_at_once(customers, {"localhost": MARKER})
+        placed, _ = visit_at_once(customers, {"localhost": marker})
         readers = [Customer(address, "localhost") for _ in range(SESSIONS)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             pages = list(pool.map(lambda number: readers[number % SESSIONS].products(), range(AT_ONCE)))
         writer = customers[0]
-        writer.place_order(pages[0]["products"][0]["slug"], MARKER)
+        writer.place_order(pages[0]["products"][0]["slug"], marker)
         after_a_write = writer.products()["databases"]
     origins = [page["databases"] for page in pages]
     assert all(len(databases) == 1 for databases in origins), "a page read two replicas"
     assert "default" not in set(itertools.chain(*origins)), "a reader who wrote nothing was sent to the primary"
     assert after_a_write == ["default"]
     primary = databases.place_of("DATABASE_URL")
-    assert ordered(databases, primary, MARKER) == placed["localhost"] + 1
+    assert ordered(databases, primary, marker) == placed["localhost"] + 1
     assert "demo" in users(databases, primary)
 
 
 @every("primary-replica")
 def test_who_wrote_reads_it_while_the_replicas_stand_still(
-    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+    serve: Serve, bootstrapped: Bootstrapped, combination: Combination
 ) -> None:
     """The same customer without the cookie is the control: what a replica answers is old."""
     project, databases = bootstrapped(combination)
+    marker = next(MARKERS)
     with serve(project, databases) as address:
         writer, forgetful = log_in_at_once(address, ["localhost"] * 2)
         product = next(product["slug"] for product in writer.products()["products"] if product["is_orderable"])
         databases.catch_up()
         with databases.replicas_paused():
             for number in range(1, 4):
-                writer.place_order(product, MARKER)
-                assert writer.quantities_ordered().count(MARKER) == number
-            assert forgetful.without_the_pin().quantities_ordered().count(MARKER) == (0 if databases.replicate else 3)
+                writer.place_order(product, marker)
+                assert writer.quantities_ordered().count(marker) == number
+            assert forgetful.without_the_pin().quantities_ordered().count(marker) == (0 if databases.replicate else 3)
         databases.catch_up()
-        assert forgetful.without_the_pin().quantities_ordered().count(MARKER) == 3
+        assert forgetful.without_the_pin().quantities_ordered().count(marker) == 3
 
 
 @every("subdomain-tenant")
 def test_subdomain_tenants_see_nothing_of_each_other(
-    serve: Serve, bootstrapped: Bootstrap, combination: Combination
+    serve: Serve, bootstrapped: Bootstrapped, combination: Combination
 ) -> None:
     project, databases = bootstrapped(combination)
-    markers = {"acme.localhost": MARKER, "globex.localhost": OTHER_MARKER}
+    marker, other_marker = next(MARKERS), next(MARKERS)
+    markers = {"acme.localhost": marker, "globex.localhost": other_marker}
     with serve(project, databases) as address:
         customers = log_in_at_once(address, [*markers] * SESSIONS)
         placed, origins = visit_at_once(customers, markers)
@@ -216,10 +208,10 @@ def test_subdomain_tenants_see_nothing_of_each_other(
         assert Customer(address, "unknown.localhost").browser.get("/").status_code == 404
     assert len(origins["acme.localhost"]) == len(origins["globex.localhost"]) == 1
     assert origins["acme.localhost"].isdisjoint(origins["globex.localhost"])
-    assert (acme.count(MARKER), acme.count(OTHER_MARKER)) == (placed["acme.localhost"], 0)
-    assert (globex.count(MARKER), globex.count(OTHER_MARKER)) == (0, placed["globex.localhost"])
+    assert (acme.count(marker), acme.count(other_marker)) == (placed["acme.localhost"], 0)
+    assert (globex.count(marker), globex.count(other_marker)) == (0, placed["globex.localhost"])
     found = {
-        place: (ordered(databases, place, MARKER), ordered(databases, place, OTHER_MARKER))
+        place: (ordered(databases, place, marker), ordered(databases, place, other_marker))
         for place in databases.places()
     }
     holders = {place: counts for place, counts in found.items() if any(counts)}

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import environment, run
 
+pytestmark = pytest.mark.once
+
 UNGUARDED = """from django.db import migrations
 
 

@@ -8,12 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from baking import TEMPLATE, Combination, every_variant
-from conftest import Bake, DatabasesOf
+from conftest import DatabasesOf
 from processes import environment, free_port, run, serving, tool
 
 PUBLISHED = "gh:org/multidb-template"
@@ -66,21 +67,21 @@ class Shell:
 
 @every_variant
 def test_the_readme_of_a_project_works(
-    baked: Bake, databases: DatabasesOf, combination: Combination, tmp_path: Path
+    fresh: Callable[..., Path], databases: DatabasesOf, combination: Combination, tmp_path: Path
 ) -> None:
     """The project's own suite is one of the commands."""
     tool("uv")
-    project = tmp_path / "my-shop"
-    run(tmp_path, "cp", "-r", str(baked(combination)), str(project))
+    project = fresh(**combination._asdict())
     commands = console_commands((project / "README.md").read_text("utf-8"))
     typed = "\n".join(commands)
     for step in ("uv sync", "manage.py bootstrap", "manage.py runserver", SUITE):
         assert step in typed
-    shell = Shell(project, tmp_path / "server.log", **databases(project, combination).environment)
+    shell = Shell(project, tmp_path / "server.log", **databases(project, combination, "readme_").environment)
     for command in commands:
         shell.type(command)
 
 
+@pytest.mark.once
 @pytest.mark.xdist_group("pip")
 def test_pip_and_a_virtual_environment_do_what_the_last_screen_says(template: Path, tmp_path: Path) -> None:
     screen = run(tmp_path, sys.executable, "-m", "cookiecutter", "--no-input", str(template))
@@ -92,6 +93,7 @@ def test_pip_and_a_virtual_environment_do_what_the_last_screen_says(template: Pa
     assert ".egg-info" not in untracked
 
 
+@pytest.mark.once
 def test_the_template_readme_generates_and_runs_a_project(template: Path, tmp_path: Path) -> None:
     tool("uvx")
     commands = console_commands((template / "README.md").read_text("utf-8"))

@@ -27,7 +27,7 @@ CLUSTERS = {"postgresql": postgresql_cluster, "mariadb": mariadb_cluster}
 REFUSALS = (psycopg.errors.ReadOnlySqlTransaction, pymysql.err.OperationalError)
 GONE = (psycopg.OperationalError, pymysql.err.OperationalError)
 
-pytestmark = pytest.mark.xdist_group("servers")
+pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.once]
 
 
 @pytest.fixture(params=CLUSTERS)

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from baking import TEMPLATE, Combination, every_variant
-from conftest import Bake, DatabasesOf
-from databases import Databases
+from baking import COMBINATIONS, TEMPLATE, Combination, every_variant, variants
+from conftest import Bake, Bootstrapped, DatabasesOf
 from processes import manage, run
 
-PYTEST = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+# Some of a project's tests, which use the database; test_readme.py runs them all.
+PYTEST = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_testing.py", "tests/test_factories.py")
 AS_DEPLOYED = {"DJANGO_DEBUG": "False", "DJANGO_ALLOWED_HOSTS": "example.com"}
 
 
@@ -33,44 +33,41 @@ def test_is_typed(baked: Bake, combination: Combination) -> None:
 
 
 @every_variant
-def test_passes_the_system_checks(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
-    environment = bootstrapped(baked(combination), databases, combination).environment
-    manage(baked(combination), "check", "--fail-level", "WARNING", "--database", "default", **environment)
+def test_passes_the_system_checks(bootstrapped: Bootstrapped, combination: Combination) -> None:
+    project, databases = bootstrapped(combination)
+    manage(project, "check", "--fail-level", "WARNING", "--database", "default", **databases.environment)
 
 
 @every_variant
-def test_passes_the_deployment_checks(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
-    environment = bootstrapped(baked(combination), databases, combination).environment | AS_DEPLOYED
-    manage(baked(combination), "check", "--deploy", "--fail-level", "WARNING", **environment)
+def test_passes_the_deployment_checks(bootstrapped: Bootstrapped, combination: Combination) -> None:
+    project, databases = bootstrapped(combination)
+    manage(project, "check", "--deploy", "--fail-level", "WARNING", **databases.environment, **AS_DEPLOYED)
 
 
 @every_variant
-def test_has_a_migration_for_every_model(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
-    environment = bootstrapped(baked(combination), databases, combination).environment
-    manage(baked(combination), "makemigrations", "--check", "--dry-run", **environment)
+def test_has_a_migration_for_every_model(bootstrapped: Bootstrapped, combination: Combination) -> None:
+    project, databases = bootstrapped(combination)
+    manage(project, "makemigrations", "--check", "--dry-run", **databases.environment)
 
 
 @every_variant
-def test_bootstrap_changes_nothing_the_second_time(
-    baked: Bake, databases: DatabasesOf, combination: Combination
-) -> None:
-    first = bootstrapped(baked(combination), databases, combination).digests()
+def test_bootstrap_changes_nothing_the_second_time(bootstrapped: Bootstrapped, combination: Combination) -> None:
+    project, databases = bootstrapped(combination)
+    first = databases.digests()
     assert first, "bootstrap made no database"
-    assert bootstrapped(baked(combination), databases, combination).digests() == first
+    manage(project, "bootstrap", **databases.environment)
+    assert databases.digests() == first
 
 
 @every_variant
-def test_its_suite_runs_in_parallel_and_on_kept_databases(
-    baked: Bake, databases: DatabasesOf, combination: Combination
-) -> None:
+def test_its_suite_runs_in_parallel(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
     environment = databases(baked(combination), combination).environment
-    quick = ("tests/test_testing.py", "tests/test_factories.py")
-    for kept in ("--create-db", "--reuse-db"):
-        run(baked(combination), *PYTEST, "-n2", kept, *quick, **environment)
+    run(baked(combination), *PYTEST, "-n2", **environment)
 
 
-def bootstrapped(project: Path, databases: DatabasesOf, combination: Combination) -> Databases:
-    own = databases(project, combination)
-    manage(project, "bootstrap", **own.environment)
-    own.catch_up()
-    return own
+@variants([combination for combination in COMBINATIONS if combination.topology == "subdomain-tenant"])
+def test_its_suite_runs_on_kept_databases(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
+    """The topology that asks most of test databases, on each engine."""
+    environment = databases(baked(combination), combination).environment
+    for _ in range(2):
+        run(baked(combination), *PYTEST, "--reuse-db", **environment)
