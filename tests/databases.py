@@ -61,6 +61,10 @@ class Databases(ABC):
     def content(self, place: Place) -> dict[str, list[str]]:
         return {table: sorted(map(repr, self.rows(place, table))) for table in sorted(self.tables(place))}
 
+    def sessions(self) -> int:
+        """How many are open on servers."""
+        return 0
+
     # Whether there are replicas that are servers of their own.
     replicate: bool = False
 
@@ -118,6 +122,9 @@ class OnServers(Databases):
     def _url(self, url: str, server: Server) -> str:
         return server.url(f"{self.label}_{urlsplit(url).path.removeprefix('/')}")
 
+    def _column(self, query: str) -> list[str]:
+        return [value for (value,) in self.cluster.primary.execute(query)]
+
     def is_own(self, name: str) -> bool:
         return name.startswith(f"{self.label}_")
 
@@ -146,6 +153,10 @@ class OnServers(Databases):
 
 
 class OnPostgreSQL(OnServers):
+    def sessions(self) -> int:
+        query = "SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL"
+        return sum(map(self.is_own, self._column(query)))
+
     def places(self) -> Iterator[Place]:
         for name in self.cluster.primary.databases():
             if self.is_own(name):
@@ -167,6 +178,10 @@ class OnPostgreSQL(OnServers):
 
 
 class OnMariaDB(OnServers):
+    def sessions(self) -> int:
+        query = "SELECT db FROM information_schema.processlist WHERE db IS NOT NULL"
+        return sum(map(self.is_own, self._column(query)))
+
     def places(self) -> Iterator[Place]:
         for name in self.cluster.primary.databases():
             if self.is_own(name):

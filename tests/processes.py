@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,13 @@ def wait_until_ready(server: subprocess.Popen[bytes], port: int, seconds: float 
             return
         time.sleep(0.1)
     raise AssertionError(f"The server did not answer within {seconds} s.")
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s."
+        time.sleep(0.05)
 
 
 def end(server: subprocess.Popen[Any]) -> None:

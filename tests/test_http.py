@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from baking import COMBINATIONS, Combination, variants
+from baking import COMBINATIONS, ENGINES, Combination, variants
 from conftest import Bootstrapped
 from databases import Databases, Place
-from processes import free_port, serving
+from processes import free_port, serving, wait_until
 
 AT_ONCE = 50
 SESSIONS = 5
@@ -148,6 +148,26 @@ def test_app_split_keeps_an_order_and_its_customer_in_two_databases(
     assert (users(databases, orders), users(databases, default)) == ([], [])
     assert len(databases.rows(auth, "django_session")) == sessions_before + SESSIONS
     assert databases.rows(default, "django_session") == []
+
+
+@variants([Combination("app-split", engine, "database") for engine in ENGINES if engine != "sqlite"])
+@pytest.mark.parametrize("seconds", ["", "60"], ids=["as it is", "kept for a minute"])
+def test_no_connection_outlives_its_request_under_asgi(
+    bootstrapped: Bootstrapped, combination: Combination, seconds: str, tmp_path: Path
+) -> None:
+    """Kept ones are the control: the threads that could use them again have ended."""
+    project, databases = bootstrapped(combination)
+    port = free_port()
+    command = [sys.executable, *SERVERS["uvicorn"].format(host="127.0.0.1", port=port).split()]
+    changes = databases.environment | ({"DATABASE_CONN_MAX_AGE": seconds} if seconds else {})
+    with serving(project, command, port, tmp_path / "server.log", **changes) as address:
+        customer = Customer(address, "localhost")
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda _: customer.products(), range(AT_ONCE)))
+        if seconds:
+            assert databases.sessions() > 0
+        else:
+            wait_until(lambda: databases.sessions() == 0, "The sessions end")  # a moment after the answer
 
 
 @every("primary-replica")

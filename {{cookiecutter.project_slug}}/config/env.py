@@ -50,4 +50,5 @@ def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{fault}: it names no database. {remedy}")
     options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
     settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
+    settings["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=settings.get("CONN_MAX_AGE", 0))
     return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)

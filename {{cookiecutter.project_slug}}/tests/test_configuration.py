@@ -1,9 +1,12 @@
 """A wrong configuration is named before anything runs: the alias, the variable, what to do."""
 
+import os
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
+from other_settings import run_python
 
 from config import engine
 from config.env import database, from_url
@@ -75,3 +78,15 @@ def test_a_missing_override_router_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_project_passes_its_own_checks() -> None:
     call_command("check", "--tag=dbrouting", "--fail-level=WARNING")
+
+
+def test_under_asgi_no_connection_is_kept() -> None:
+    """Asked of a process of its own: the entry point says so before the settings are read."""
+    others = {name: value for name, value in os.environ.items() if name != "DATABASE_CONN_MAX_AGE"}
+    script = (
+        "import config.asgi\n"
+        "from django.conf import settings\n"
+        "print({config.get('CONN_MAX_AGE', 0) for config in settings.DATABASES.values()})"
+    )
+
+    assert run_python(others, "-c", script).splitlines()[-1] == "{0}"

@@ -19,6 +19,8 @@ from django.db.transaction import Atomic
 import config.databases
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
+from config import engine, isolation
+from config.env import from_url
 from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.schemas import sessions
@@ -428,6 +430,13 @@ def test_a_dangerous_name_is_refused_by_whatever_uses_it(one: BaseDatabaseWrappe
     for use in (owner, database_exists, create_database, drop_database):
         with pytest.raises(ImproperlyConfigured, match="can't be a tenant's"):
             use(one)
+
+
+def test_pgbouncer_is_refused_in_front_of_schemas() -> None:
+    behind = from_url("tenant_*", "TENANT_DATABASE_URL", f"{engine.EXAMPLE_URL}?pgbouncer=true")
+
+    with pytest.raises(ImproperlyConfigured, match=r"TENANT_DATABASE_URL in .env says pgbouncer=true"):
+        isolation.tenant_server(behind)
 
 
 def test_names_are_quoted(one: BaseDatabaseWrapper) -> None:
