@@ -59,17 +59,17 @@ def databases(request: pytest.FixtureRequest) -> DatabasesOf:
 
 
 @pytest.fixture(scope="session")
-def bootstrapped(baked: Bake, databases: DatabasesOf) -> Bootstrapped:
-    """A baked project and its databases, which it has made and filled with the demo data: once in a session."""
-    ready: dict[Combination, Databases] = {}
+def bootstrapped(cookies_session: Cookies, template: Path, databases: DatabasesOf) -> Bootstrapped:
+    """A project that has made its databases and filled them with the demo data, once in a session."""
+    ready: dict[Combination, tuple[Path, Databases]] = {}
 
     def bootstrap(combination: Combination) -> tuple[Path, Databases]:
-        project = baked(combination)
         if combination not in ready:
-            ready[combination] = databases(project, combination)
-            manage(project, "bootstrap", **ready[combination].environment)
-        ready[combination].catch_up()
-        return project, ready[combination]
+            project = bake_in(cookies_session, template, **combination._asdict())
+            ready[combination] = project, databases(project, combination)
+            manage(project, "bootstrap", **ready[combination][1].environment)
+        ready[combination][1].catch_up()
+        return ready[combination]
 
     return bootstrap
 
