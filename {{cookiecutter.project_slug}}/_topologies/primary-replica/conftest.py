@@ -44,7 +44,7 @@ def pytest_configure() -> None:
     if not REPLICAS:
         raise pytest.UsageError(
             "REPLICA_URLS names no replica, and these tests read from one. Put your replicas' URLs in .env; "
-            "the primary's own URL will do, as .env.example has it."
+            "the primary's own URL will do."
         )
 
 
