@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,7 +26,7 @@ SERVERS = {
 # A form takes 99 at most.
 MARKERS = itertools.count(40)
 
-Serve = Callable[[Path, Databases], "contextmanager[str]"]
+Serve = Callable[[Path, Databases], AbstractContextManager[str]]
 
 
 def every(topology: str) -> pytest.MarkDecorator:
