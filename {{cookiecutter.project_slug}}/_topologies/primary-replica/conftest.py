@@ -16,9 +16,10 @@ from django.db.models import Model
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
+from dbrouting.aliases import lent
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias, replica_weights
-from dbrouting.testing import ADDRESS, lent
+from dbrouting.testing import ADDRESS
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
