@@ -9,6 +9,9 @@ from processes import manage
 from pytest_cookies.plugin import Cookies
 from servers import Cluster, mariadb_cluster, postgresql_cluster
 
+# Database engine → the fixture that starts its servers.
+SERVER_FIXTURES = {"postgresql": "postgresql", "mysql": "mariadb"}
+
 Bake = Callable[[Combination], Path]
 DatabasesOf = Callable[..., Databases]
 Bootstrapped = Callable[[Combination], tuple[Path, Databases]]
@@ -49,10 +52,9 @@ def mariadb() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> DatabasesOf:
     """The databases of a project: files, or on servers that are started now if no test needed them before."""
-    fixtures = {"postgresql": "postgresql", "mysql": "mariadb"}
 
     def find(project: Path, combination: Combination, label: str = "") -> Databases:
-        fixture = fixtures.get(combination.database_engine)
+        fixture = SERVER_FIXTURES.get(combination.database_engine)
         return databases_of(project, combination, fixture and request.getfixturevalue(fixture), label)
 
     return find

@@ -10,7 +10,7 @@ import psycopg
 import pymysql
 import pytest
 from baking import Combination
-from conftest import Bake
+from conftest import SERVER_FIXTURES, Bake
 from processes import environment, manage
 from servers import HOST, Cluster, PostgreSQL, Server
 
@@ -20,13 +20,13 @@ DATABASES = {"DATABASE_URL": 'p"`%_default', "AUTH_DATABASE_URL": "p_auth", "ORD
 
 pytestmark = pytest.mark.parametrize(
     "engine",
-    [pytest.param(engine, marks=pytest.mark.xdist_group(f"admin-{engine}")) for engine in ("postgresql", "mysql")],
+    [pytest.param(engine, marks=pytest.mark.xdist_group(f"admin-{engine}")) for engine in SERVER_FIXTURES],
 )
 
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, engine: str) -> Iterator[Server]:
-    cluster: Cluster = request.getfixturevalue({"postgresql": "postgresql", "mysql": "mariadb"}[engine])
+    cluster: Cluster = request.getfixturevalue(SERVER_FIXTURES[engine])
     before = set(cluster.primary.databases())
     yield cluster.primary
     for name in set(cluster.primary.databases()) - before:

@@ -17,15 +17,12 @@ from pathlib import Path
 import django
 import pytest
 from baking import SKELETON, TEMPLATE, Combination
-from conftest import Bake
+from conftest import SERVER_FIXTURES, Bake
 from processes import environment, run, tool
 
 SETTINGS = Path(__file__).parent / "django_suite"
 ANCHORS = tomllib.loads((Path(__file__).parent / "anchors.toml").read_text("utf-8"))
 CACHE = TEMPLATE / ".cache"
-
-# Database engine → the fixture that starts its server.
-SERVERS = {"postgresql": "postgresql", "mysql": "mariadb"}
 
 # What a router has to do.
 ROUTING = ("multiple_database", "prefetch_related")
@@ -55,7 +52,7 @@ EVERYTHING = (
 # Settings, topology, engine, tests. What is replaced meets the drivers; a router doesn't know the engine.
 RUNS = [
     ("shim", "app-split", "sqlite", EVERYTHING),
-    *(("shim", "app-split", engine, SEVERAL_DATABASES) for engine in SERVERS),
+    *(("shim", "app-split", engine, SEVERAL_DATABASES) for engine in SERVER_FIXTURES),
     ("app_split", "app-split", "sqlite", SEVERAL_DATABASES),
     ("primary_replica", "primary-replica", "sqlite", ROUTING),
     ("subdomain_tenant", "subdomain-tenant", "sqlite", ROUTING),
@@ -95,9 +92,9 @@ def download(folder: Path) -> Path:
 def urls(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
     """The variables of the two databases; the test runner makes test databases beside them."""
     names = {"DEFAULT_URL": "django_suite", "OTHER_URL": "django_suite_other"}
-    if engine not in SERVERS:
+    if engine not in SERVER_FIXTURES:
         return dict.fromkeys(names, "sqlite:///:memory:")
-    server = request.getfixturevalue(SERVERS[engine]).primary
+    server = request.getfixturevalue(SERVER_FIXTURES[engine]).primary
     return {variable: server.url(name) for variable, name in names.items()}
 
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,7 +26,13 @@ SERVERS = {
 # A form takes 99 at most.
 MARKERS = itertools.count(40)
 
-Serve = Callable[[Path, Databases], "contextmanager[str]"]
+Serve = Callable[[Path, Databases], AbstractContextManager[str]]
+
+
+def serving_by(server: str, port: int) -> list[str]:
+    """The command that starts one of SERVERS on this machine."""
+    words = SERVERS[server].format(host="127.0.0.1", port=port, address=f"127.0.0.1:{port}")
+    return [sys.executable, *words.split()]
 
 
 def every(topology: str) -> pytest.MarkDecorator:
@@ -81,8 +87,7 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
     @contextmanager
     def start(project: Path, databases: Databases) -> Iterator[str]:
         port = free_port()
-        words = SERVERS[request.param].format(host="127.0.0.1", port=port, address=f"127.0.0.1:{port}").split()
-        command = [sys.executable, *words]
+        command = serving_by(request.param, port)
         with serving(project, command, port, tmp_path / "server.log", **databases.environment) as address:
             yield address
 
@@ -158,9 +163,8 @@ def test_no_connection_outlives_its_request_under_asgi(
     """Kept ones are the control: the threads that could use them again have ended."""
     project, databases = bootstrapped(combination)
     port = free_port()
-    command = [sys.executable, *SERVERS["uvicorn"].format(host="127.0.0.1", port=port).split()]
     changes = databases.environment | ({"DATABASE_CONN_MAX_AGE": seconds} if seconds else {})
-    with serving(project, command, port, tmp_path / "server.log", **changes) as address:
+    with serving(project, serving_by("uvicorn", port), port, tmp_path / "server.log", **changes) as address:
         customer = Customer(address, "localhost")
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda _: customer.products(), range(AT_ONCE)))

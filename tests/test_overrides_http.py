@@ -1,6 +1,5 @@
 """`in_database` under real servers: requests that run at once don't see each other's override."""
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from processes import free_port, serving
-from test_http import SERVERS
+from test_http import SERVERS, serving_by
 
 REQUESTS = 90
 FILES = {"default": "default", "auth_db": "auth", "orders_db": "orders"}
@@ -78,8 +77,7 @@ def probed(fresh: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize("server", SERVERS)
 def test_requests_at_once_read_the_database_they_asked_for(probed: Path, server: str, tmp_path: Path) -> None:
     port = free_port()
-    words = SERVERS[server].format(host="127.0.0.1", port=port, address=f"127.0.0.1:{port}").split()
-    with serving(probed, [sys.executable, *words], port, tmp_path / "server.log") as address:
+    with serving(probed, serving_by(server, port), port, tmp_path / "server.log") as address:
         assert wrong_answers(address, "async") == 0
         assert wrong_answers(address, "sync") == 0
         if server == "uvicorn":

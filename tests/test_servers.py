@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 
 @pytest.fixture(params=CLUSTERS)
-def own_cluster(request: pytest.FixtureRequest) -> "AbstractContextManager[Cluster]":
+def own_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One that the test may leave changed."""
     with CLUSTERS[request.param]() as cluster:
         cluster.primary.execute("CREATE DATABASE scratch")
@@ -143,7 +143,7 @@ with {cluster}() as cluster:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("start", CLUSTERS.values(), ids=CLUSTERS)
 def test_nothing_is_left_of_an_owner_that_is_interrupted(
-    start: Callable[[], "AbstractContextManager[Cluster]"], number: int, tmp_path: Path
+    start: Callable[[], AbstractContextManager[Cluster]], number: int, tmp_path: Path
 ) -> None:
     with start():
         pass  # a missing server is told here, not by a script that ends

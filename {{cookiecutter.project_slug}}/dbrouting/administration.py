@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 from config import engine
 from config.env import env, from_url
 from dbrouting import server_users
-from dbrouting.mapping import DatabaseMapping
+from dbrouting.aliases import lent
 from dbrouting.targets import Access
 
 VARIABLE = "DATABASE_ADMIN_URL"
@@ -76,15 +76,11 @@ def server_of(config: dict[str, Any]) -> str:
 @contextmanager
 def session(config: dict[str, Any]) -> Iterator[CursorWrapper]:
     """A cursor that doesn't log its statements, even when DEBUG is on: they hold passwords."""
-    assert isinstance(connections.settings, DatabaseMapping)
-    alias = connections.settings.lend(config)
-    try:
+    with lent(config) as alias:
         connection = connections[alias]
         connection.ensure_connection()
         with connection.make_cursor(connection.create_cursor()) as cursor:
             yield cursor
-    finally:
-        connections.settings.give_back(alias)
 
 
 def advice(config: dict[str, Any]) -> str:

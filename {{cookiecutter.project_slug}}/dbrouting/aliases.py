@@ -1,11 +1,12 @@
-"""What the routers allow on each database: the tools ask them, so that a rule is written once, in a router."""
+"""The aliases there are, and what the routers allow on each: tools ask them, so that a rule is written once."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.apps import apps
 from django.db import connections, router
 
-from dbrouting.mapping import DatabaseMapping
+from dbrouting.mapping import DatabaseConfig, DatabaseMapping
 
 
 def is_dummy(alias: str) -> bool:
@@ -23,6 +24,18 @@ def unlisted_aliases() -> Iterator[str]:
     databases = connections.settings
     if isinstance(databases, DatabaseMapping):
         yield from (alias for alias in databases.unlisted() if not databases.is_listed(alias))
+
+
+@contextmanager
+def lent(config: DatabaseConfig) -> Iterator[str]:
+    """An alias for ``config`` in the block, whose connections are closed with it; routing stays as it is."""
+    databases = connections.settings
+    assert isinstance(databases, DatabaseMapping)
+    alias = databases.lend(config)
+    try:
+        yield alias
+    finally:
+        databases.give_back(alias)
 
 
 def apps_on(alias: str) -> list[str]:

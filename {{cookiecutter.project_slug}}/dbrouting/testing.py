@@ -11,7 +11,6 @@ from django.test import TestCase
 from django.utils.functional import classproperty
 
 from dbrouting.aliases import usable_aliases
-from dbrouting.mapping import DatabaseConfig, DatabaseMapping
 
 ADDRESS = ("HOST", "PORT", "USER", "PASSWORD")
 
@@ -40,18 +39,6 @@ def assert_routed_to(alias: str) -> Iterator[list[str]]:
         raise AssertionError(f"Not every query went to {alias!r}:\n" + "\n".join(strays))
     if not statements:
         raise AssertionError(f"No query was made; one on {alias!r} was expected.")
-
-
-@contextmanager
-def lent(config: DatabaseConfig) -> Iterator[str]:
-    """An alias for ``config`` in the block, whose connections are closed with it."""
-    databases = connections.settings
-    assert isinstance(databases, DatabaseMapping)
-    alias = databases.lend(config)
-    try:
-        yield alias
-    finally:
-        databases.give_back(alias)
 
 
 class EveryDatabaseTestCase(TestCase):

@@ -13,8 +13,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from config.env import env, from_url
+from dbrouting.aliases import lent
 from dbrouting.provisioning import drop_database
-from dbrouting.testing import lent
 
 
 def environment_of(settings_module: str, urls: Mapping[str, str]) -> dict[str, str]:

@@ -16,9 +16,10 @@ from django.db.models import Model
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
+from dbrouting.aliases import lent
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias, replica_weights
-from dbrouting.testing import ADDRESS, lent
+from dbrouting.testing import ADDRESS
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
@@ -44,7 +45,7 @@ def pytest_configure() -> None:
     if not REPLICAS:
         raise pytest.UsageError(
             "REPLICA_URLS names no replica, and these tests read from one. Put your replicas' URLs in .env; "
-            "the primary's own URL will do, as .env.example has it."
+            "the primary's own URL will do."
         )
 
 

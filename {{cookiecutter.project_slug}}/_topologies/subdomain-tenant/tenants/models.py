@@ -15,7 +15,7 @@ class Tenant(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # By MySQL's own collation, looking up "acmé" would find "acme".
+    # Compared byte by byte: by some collations, looking up "acmé" would find "acme".
     name = models.CharField(max_length=20, unique=True, validators=[validate_name], db_collation=EXACT_COLLATION)
     created_at = models.DateTimeField(auto_now_add=True)
     is_active = models.BooleanField(default=True, help_text="Off: visitors are told that the site is closed.")
