@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError
 from django.db import InternalError, OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -13,7 +14,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from catalogue.models import Product
 from config import engine
 from config.env import from_url
-from dbrouting.provisioning import close_pool
+from dbrouting.provisioning import close_pool, migration_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -106,6 +107,15 @@ def test_without_a_switch_there_is_no_pool() -> None:
 def test_a_wrong_switch_is_named(switch: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"SOME_DATABASE_URL in .env: {switch} must be"):
         configured(f"?{switch}")
+
+
+def test_behind_pgbouncer_no_lock_is_taken_that_would_outlive_the_command() -> None:
+    with (
+        session("?pgbouncer=true") as connection,
+        pytest.raises(CommandError, match="SOME_DATABASE_URL says pgbouncer=true"),
+        migration_lock(connection),
+    ):
+        pass
 
 
 def test_behind_pgbouncer_nothing_outlives_a_transaction() -> None:
