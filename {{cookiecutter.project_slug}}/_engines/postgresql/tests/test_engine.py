@@ -14,7 +14,9 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from catalogue.models import Product
 from config import engine
 from config.env import from_url
+from dbrouting.administration import server_of
 from dbrouting.provisioning import close_pool, migration_lock
+from dbrouting.testing import lent
 
 pytestmark = pytest.mark.django_db
 
@@ -101,6 +103,25 @@ def test_a_pool_is_as_large_as_its_url_says_and_who_finds_none_free_is_told() ->
 def test_without_a_switch_there_is_no_pool() -> None:
     assert "pool" not in configured()["OPTIONS"]
     assert "pool" not in configured("?pool=false")["OPTIONS"]
+
+
+def test_a_database_that_is_lent_leaves_no_pool_behind() -> None:
+    own = connections[router.db_for_write(Product)].settings_dict
+    pooled = {"ENGINE": engine.ENGINE, "CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"min_size": 0, "max_size": 1}}}
+    with lent({**own, **pooled}) as alias:
+        assert ask(connections[alias], "SELECT 1") == 1
+        pool = DatabaseWrapper._connection_pools[alias]  # type: ignore[attr-defined]  # without a stub
+
+    assert pool.closed
+
+
+def test_a_url_may_leave_out_the_port() -> None:
+    without, usual, other = (
+        from_url("some", "SOME_DATABASE_URL", f"postgres://u:p@h{port}/n") for port in ("", ":5432", ":5433")
+    )
+
+    assert server_of(without) == server_of(usual)
+    assert server_of(usual) != server_of(other)
 
 
 @pytest.mark.parametrize("switch", ["pool=maybe", "pool=-1", "pgbouncer=often"])
