@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,19 +100,25 @@ def keep(folder: Path, account: str) -> None:
         return started[process].poll()
 
     orders = {"run": run, "start": start, "poll": poll}
-    with contextlib.suppress(BrokenPipeError):
-        for line in sys.stdin:
-            order, *values = json.loads(line)
-            print(json.dumps(orders[order](*values)), flush=True)
-    for process in started.values():
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            for line in sys.stdin:
+                order, *values = json.loads(line)
+                print(json.dumps(orders[order](*values)), flush=True)
+    finally:  # also after an order that can't be followed, such as a program that isn't there
+        end(started.values())
+        remove(folder)
+
+
+def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
         process.send_signal(signal.SIGQUIT)
-    for process in started.values():
+    for process in processes:
         try:
             process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    remove(folder)
 
 
 def account_group(account: str) -> int:

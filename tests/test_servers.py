@@ -19,6 +19,7 @@ from servers import (
     Cluster,
     PgBouncer,
     Replica,
+    kept_folder,
     mariadb_cluster,
     postgresql_cluster,
 )
@@ -165,6 +166,15 @@ def test_nothing_is_left_of_an_owner_that_is_interrupted(
         time.sleep(0.1)
     assert not folder.exists()
     assert processes_in(folder) == []
+
+
+def test_an_order_that_cannot_be_followed_leaves_nothing_behind() -> None:
+    with kept_folder() as keeper:
+        keeper.start("tail", "-f", keeper.folder / "log", log=keeper.folder / "log")
+        with pytest.raises(ValueError, match="Expecting value"):
+            keeper.run("no-such-program")
+    assert not keeper.folder.exists()
+    assert processes_in(keeper.folder) == []
 
 
 def processes_in(folder: Path) -> list[str]:

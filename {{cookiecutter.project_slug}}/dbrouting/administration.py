@@ -6,6 +6,7 @@ A user that exists keeps its password. No password is printed, or logged with th
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
@@ -70,7 +71,8 @@ def administrator() -> dict[str, Any] | None:
 
 
 def server_of(config: dict[str, Any]) -> str:
-    return f"{config['HOST']}:{config['PORT']}".rstrip(":")
+    port = config["PORT"] or urlsplit(engine.EXAMPLE_URL).port  # its usual one, which a URL may leave out
+    return f"{config['HOST']}:{port}"
 
 
 @contextmanager

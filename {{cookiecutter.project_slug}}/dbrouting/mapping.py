@@ -133,6 +133,8 @@ class _Loan:
         for connection in self.connections:
             connection.inc_thread_sharing()
             BaseDatabaseWrapper.close(connection)  # SQLite's own ``close`` spares in-memory databases
+            if pool := getattr(connection, "_connection_pools", {}).pop(connection.alias, None):
+                pool.close()
 
 
 def borrowed_alias(config: Mapping[str, Any]) -> str:

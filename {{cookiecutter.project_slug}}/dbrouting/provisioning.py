@@ -82,6 +82,11 @@ class Server:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+        if connection.settings_dict.get("PGBOUNCER"):
+            raise CommandError(
+                f"{connection.settings_dict['VARIABLE']} says pgbouncer=true, and PgBouncer would keep the lock of "
+                "`migrate` for ever. Set it to the server's own URL for this command, then run it again."
+            )
         session = connection.copy()  # a session of its own, so that no migration can end it
         session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
         stack.callback(session.close)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError
 from django.db import InternalError, OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -13,7 +14,9 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from catalogue.models import Product
 from config import engine
 from config.env import from_url
-from dbrouting.provisioning import close_pool
+from dbrouting.administration import server_of
+from dbrouting.provisioning import close_pool, migration_lock
+from dbrouting.testing import lent
 
 pytestmark = pytest.mark.django_db
 
@@ -102,10 +105,38 @@ def test_without_a_switch_there_is_no_pool() -> None:
     assert "pool" not in configured("?pool=false")["OPTIONS"]
 
 
+def test_a_database_that_is_lent_leaves_no_pool_behind() -> None:
+    own = connections[router.db_for_write(Product)].settings_dict
+    pooled = {"ENGINE": engine.ENGINE, "CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"min_size": 0, "max_size": 1}}}
+    with lent({**own, **pooled}) as alias:
+        assert ask(connections[alias], "SELECT 1") == 1
+        pool = DatabaseWrapper._connection_pools[alias]  # type: ignore[attr-defined]  # without a stub
+
+    assert pool.closed
+
+
+def test_a_url_may_leave_out_the_port() -> None:
+    without, usual, other = (
+        from_url("some", "SOME_DATABASE_URL", f"postgres://u:p@h{port}/n") for port in ("", ":5432", ":5433")
+    )
+
+    assert server_of(without) == server_of(usual)
+    assert server_of(usual) != server_of(other)
+
+
 @pytest.mark.parametrize("switch", ["pool=maybe", "pool=-1", "pgbouncer=often"])
 def test_a_wrong_switch_is_named(switch: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"SOME_DATABASE_URL in .env: {switch} must be"):
         configured(f"?{switch}")
+
+
+def test_behind_pgbouncer_no_lock_is_taken_that_would_outlive_the_command() -> None:
+    with (
+        session("?pgbouncer=true") as connection,
+        pytest.raises(CommandError, match="SOME_DATABASE_URL says pgbouncer=true"),
+        migration_lock(connection),
+    ):
+        pass
 
 
 def test_behind_pgbouncer_nothing_outlives_a_transaction() -> None:

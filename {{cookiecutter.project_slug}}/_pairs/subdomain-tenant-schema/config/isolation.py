@@ -10,12 +10,13 @@ ENGINE = "dbrouting.schemas"
 
 # One pool of sessions serves all the tenants of a server, in each process. A thread takes one when it queries and gives
 # it back when the request ends or it goes to another tenant: threads are what the server has to bear, not tenants.
+POOL_SIZE = env.int("TENANT_POOL_SIZE", default=20)
 POOL = {
     # Kept open while nobody needs them.
-    "min_size": 2,
+    "min_size": min(2, POOL_SIZE),
     # No more than this: as many as there are threads that serve requests at once. Other threads, an executor's for
     # instance, have sessions of their own besides.
-    "max_size": env.int("TENANT_POOL_SIZE", default=20),
+    "max_size": POOL_SIZE,
     # Who finds none waits so many seconds for one, then fails. An unreachable server shows after that time only.
     "timeout": 5,
 }

@@ -1,9 +1,11 @@
 """Tenants take turns at the sessions of one pool, and none finds what another left there, or a shared row."""
 
+import importlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -386,6 +388,68 @@ def test_what_is_open_in_a_tenant_stays_open_while_another_is_visited(tmp_tenant
         transaction.set_rollback(True)
 
 
+def test_a_transaction_begun_in_sql_stays_open_while_another_tenant_is_visited(tmp_tenants: list[str]) -> None:
+    one, other = (connections[alias] for alias in tmp_tenants[:2])
+    execute(one, "BEGIN", "CREATE TABLE note AS SELECT 1")
+
+    execute(other, "SELECT 1")
+
+    assert execute(one, "SELECT * FROM note") == 1
+    execute(one, "ROLLBACK")
+
+
+def test_a_session_whose_cleaning_is_interrupted_is_replaced(
+    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker's soft time limit, for instance."""
+    execute(one, "SET application_name = 'left'")
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "_configure_connection", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            one.close()
+
+    assert owner(other) == OTHER
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_statements_that_would_be_prepared_work_in_a_session_that_changed_hands() -> None:
+    connection = connection_to(ONE)
+    connection.settings_dict["OPTIONS"].update(server_side_binding=True, prepare_threshold=2)
+    try:
+        for times in (1, 4, 1):
+            assert {owner(connection) for _ in range(times)} == {ONE}
+            connection.close()
+    finally:
+        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+
+
+def test_a_forked_process_has_a_pool_of_its_own(one: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its parent's sessions too: whoever used them would read the answers to the parent's queries."""
+    parents: Any = one.pool  # type: ignore[attr-defined]  # of PostgreSQL's only
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        assert one.pool is not parents  # type: ignore[attr-defined]  # likewise
+        one.close_pool()  # type: ignore[attr-defined]  # likewise
+
+
+def test_one_session_is_enough_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANT_POOL_SIZE", "1")
+    try:
+        pool = importlib.reload(isolation).POOL
+    finally:
+        monkeypatch.undo()
+        importlib.reload(isolation)
+    connection = connection_to(ONE, **pool)
+    try:
+        assert owner(connection) == ONE
+    finally:
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+
+
 def test_a_connection_that_is_closed_in_a_transaction_has_let_go_of_its_session(tmp_tenants: list[str]) -> None:
     one = connections[tmp_tenants[0]]
     with Atomic(one.alias, savepoint=True, durable=False):
@@ -501,6 +565,22 @@ def test_a_database_that_is_missing_is_made_with_the_schema(one: BaseDatabaseWra
         elsewhere.close()
         elsewhere.creation._destroy_test_db(elsewhere.settings_dict["NAME"], 0)  # type: ignore[attr-defined]  # no stub
     assert owner(one) == ONE
+
+
+@pytest.mark.filterwarnings("ignore:Normally Django will use a connection to the 'postgres' database:RuntimeWarning")
+def test_a_schema_is_made_by_a_role_that_may_not_use_the_servers_own_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def refuse(connection: BaseDatabaseWrapper) -> Iterator[None]:
+        raise OperationalError('permission denied for database "postgres"')
+        yield
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "_nodb_cursor", refuse)
+    fresh = connection_to("tmp_fresh")
+    try:
+        assert create_database(fresh) is True
+        assert execute(fresh, "SELECT current_schema()") == "tmp_fresh"
+    finally:
+        drop_database(fresh)
 
 
 def test_each_schema_has_a_lock_of_its_own(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:

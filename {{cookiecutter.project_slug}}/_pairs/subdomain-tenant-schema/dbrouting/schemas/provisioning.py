@@ -19,15 +19,15 @@ class Schema(PostgreSQL):
 
     def exists(self, connection: BaseDatabaseWrapper) -> bool:
         name = self.name(connection)
-        if not PostgreSQL().exists(connection):
+        if not PostgreSQL().exists(without_schema(connection)):
             return False
         with outside_schemas(connection) as cursor:
             cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name])
             return cursor.fetchone() is not None
 
     def create(self, connection: BaseDatabaseWrapper) -> None:
-        if not PostgreSQL().exists(connection):
-            PostgreSQL().create(connection)
+        if not PostgreSQL().exists(without_schema(connection)):
+            PostgreSQL().create(without_schema(connection))
         self._execute(connection, "CREATE SCHEMA")
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
@@ -39,10 +39,15 @@ class Schema(PostgreSQL):
             cursor.execute(f"{verb} {connection.ops.quote_name(self.name(connection))} {how}")
 
 
+def without_schema(connection: BaseDatabaseWrapper) -> DatabaseWrapper:
+    """Django's own, for what must work before there is a schema: also where the role may not use ``postgres``."""
+    return DatabaseWrapper(connection.copy().settings_dict, alias=NO_DB_ALIAS)
+
+
 @contextmanager
 def outside_schemas(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor in the database of ``connection``, on a session of its own: the pool's need a schema that is there."""
-    session = DatabaseWrapper(connection.copy().settings_dict, alias=NO_DB_ALIAS)
+    session = without_schema(connection)
     try:
         with session.cursor() as cursor:
             yield cursor

@@ -5,6 +5,7 @@ changed it behind Django's back. ``public`` is never in it, for there a missing 
 is set, and after a RESET, it is empty: a query fails instead of finding another's rows.
 """
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from django.db import connections
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.utils.asyncio import async_unsafe
-from psycopg import Connection, Cursor, Error, OperationalError
+from psycopg import Connection, Cursor, Error, OperationalError, pq
 from psycopg_pool import ConnectionPool
 
 from dbrouting.mapping import opened_here, serves_requests
@@ -73,7 +74,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.pools[place]
 
     def _place(self) -> str:
-        return repr([self.settings_dict[key] for key in CONNECTS_BY])
+        """A process that was forked has none of its parent's: two would talk in one session at once."""
+        return repr([os.getpid(), *(self.settings_dict[key] for key in CONNECTS_BY)])
 
     def close_pool(self) -> None:
         if pool := self.pools.pop(self._place(), None):
@@ -87,7 +89,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
-        return {**params, "options": f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"}
+        options = f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"
+        # No prepared statements: DISCARD ALL drops them, and the driver would go on using them.
+        return {**params, "options": options, "prepare_threshold": None}
 
     @async_unsafe
     def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
@@ -99,8 +103,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 self._enter_schema(session)
             except BaseException:
-                self._clean(session)
-                give_back(session)
+                self._give_back(session)
                 if not session.closed or not may_be_dead:
                     raise
                 may_be_dead -= 1
@@ -126,23 +129,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return cursor
 
     def is_idle(self) -> bool:
-        """Whether nothing is open here: no transaction, and no cursor that somebody still holds."""
-        return self.get_autocommit() and not self.in_atomic_block and all(cursor.closed for cursor in self._cursors)
+        """Whether nothing is open here: no cursor that somebody still holds, no transaction, not even BEGIN's."""
+        busy = self.connection and self.connection.info.transaction_status == pq.TransactionStatus.INTRANS
+        return not (busy or self.in_atomic_block) and self.get_autocommit() and all(one.closed for one in self._cursors)
 
     def _close(self) -> None:
         session, self.connection = self.connection, None  # it is somebody else's from now on
         if session is not None:
             with self.wrap_database_errors:
-                if is_pooled(session):
-                    self._clean(session)
-                give_back(session)
+                self._give_back(session)
 
-    def _clean(self, session: Session) -> None:
+    def _give_back(self, session: Session) -> None:
         """Leave nothing to the next tenant: no transaction, role, setting, temporary table, lock or LISTEN.
 
-        And let no cursor that somebody kept run in the next one's schema. A session that refuses is closed; the pool
-        takes another one in its place.
+        And let no cursor that somebody kept run in the next one's schema. A session that refuses, or whose cleaning is
+        interrupted, is closed; the pool takes another one in its place.
         """
+        if (pool := getattr(session, "_pool", None)) is None:
+            session.close()
+            return
         try:
             for cursor in tuple(self._cursors):
                 cursor.close()
@@ -150,20 +155,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             session.autocommit = True
             session.execute("DISCARD ALL")
             self._configure_connection(session)
-        except Error:
+        except BaseException as error:
             session.close()
-
-
-def is_pooled(session: Session) -> bool:
-    return getattr(session, "_pool", None) is not None
-
-
-def give_back(session: Session) -> None:
-    """To the pool that it is from, if it is from one."""
-    if is_pooled(session):
-        session._pool.putconn(session)  # type: ignore[union-attr]  # as Django does
-    else:
-        session.close()
+            if not isinstance(error, Error):
+                raise
+        finally:
+            pool.putconn(session)
 
 
 def give_back_idle(besides: str) -> None:
