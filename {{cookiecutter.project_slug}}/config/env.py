@@ -50,5 +50,14 @@ def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{fault}: it names no database. {remedy}")
     options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
     settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
-    settings["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=settings.get("CONN_MAX_AGE", 0))
+    if kept := env.str("DATABASE_CONN_MAX_AGE", default=""):
+        settings["CONN_MAX_AGE"] = seconds("DATABASE_CONN_MAX_AGE", kept)
     return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)
+
+
+def seconds(variable: str, value: str) -> int:
+    if not value.isdecimal():
+        raise ImproperlyConfigured(
+            f"{variable}={value!r} must be a whole number of seconds, 0 or more. Mend it in .env."
+        )
+    return int(value)

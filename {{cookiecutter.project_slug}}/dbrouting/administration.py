@@ -39,7 +39,7 @@ def prepare_users(accesses: Iterable[Access], with_tests: bool) -> Iterator[str]
                 else:
                     yield f"{VARIABLE} is for another server than {access.config['VARIABLE']}: its user is left alone."
     except DatabaseError as error:
-        reason = " ".join(str(error).split())
+        reason = str(error).partition("\n")[0]  # the rest may quote the statement, password and all
         raise CommandError(
             f"The administrator {admin['USER']!r} on {server_of(admin)} can't prepare the users: {reason}\n"
             f"Mend {VARIABLE} in .env, or remove it if the users are there; then run: python manage.py bootstrap"

@@ -80,6 +80,15 @@ def test_the_project_passes_its_own_checks() -> None:
     call_command("check", "--tag=dbrouting", "--fail-level=WARNING")
 
 
+def test_how_long_connections_are_kept_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_CONN_MAX_AGE", "7")
+    assert from_url("reports", "REPORTS_DATABASE_URL", engine.EXAMPLE_URL)["CONN_MAX_AGE"] == 7
+
+    monkeypatch.setenv("DATABASE_CONN_MAX_AGE", "a while")
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_CONN_MAX_AGE='a while' must be a whole number"):
+        from_url("reports", "REPORTS_DATABASE_URL", engine.EXAMPLE_URL)
+
+
 def test_under_asgi_no_connection_is_kept() -> None:
     """Asked of a process of its own: the entry point says so before the settings are read."""
     others = {name: value for name, value in os.environ.items() if name != "DATABASE_CONN_MAX_AGE"}

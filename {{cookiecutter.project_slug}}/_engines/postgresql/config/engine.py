@@ -31,8 +31,9 @@ OPTIONS: dict[str, Any] = {
 }
 # Each process has a pool for each alias, so every minimum is multiplied by both: the driver's own, 4, would hold 1,600
 # connections for 100 databases and 4 processes. A thread holds one connection at most: the maximum is of use to
-# processes with more threads than that, and those which wait longer than the timeout get an error, not a connection.
-POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5}
+# processes with more threads than that, and those which wait longer than the timeout get an error, not a connection. A
+# pool has threads of its own: no more workers than it needs.
+POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5, "num_workers": 1}
 
 
 def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:

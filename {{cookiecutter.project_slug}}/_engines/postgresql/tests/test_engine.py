@@ -15,8 +15,8 @@ from catalogue.models import Product
 from config import engine
 from config.env import from_url
 from dbrouting.administration import server_of
+from dbrouting.aliases import lent
 from dbrouting.provisioning import close_pool, migration_lock
-from dbrouting.testing import lent
 
 pytestmark = pytest.mark.django_db
 

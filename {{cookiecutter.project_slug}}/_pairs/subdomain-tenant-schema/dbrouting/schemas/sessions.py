@@ -153,6 +153,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 cursor.close()
             session.rollback()
             session.autocommit = True
+            session.read_only = session.deferrable = session.isolation_level = None  # the driver's own memory
             session.execute("DISCARD ALL")
             self._configure_connection(session)
         except BaseException as error:
