@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, Programmi
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.transaction import Atomic
+from psycopg import IsolationLevel
 
 import config.databases
 from catalogue.factories import CategoryFactory, ProductFactory
@@ -242,6 +243,19 @@ def test_nothing_else_is_left_in_the_session(one: BaseDatabaseWrapper, other: Ba
     assert execute(other, "SELECT count(*) FROM pg_listening_channels()") == 0
     with pytest.raises(ProgrammingError, match='relation "secret" does not exist'):
         execute(other, "SELECT * FROM secret")
+
+
+def test_what_the_driver_was_told_is_forgotten(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+    one.ensure_connection()
+    session = one.connection
+    session.read_only = session.deferrable = True
+    session.isolation_level = IsolationLevel.SERIALIZABLE
+    one.close()
+
+    other.ensure_connection()
+
+    assert other.connection is session
+    assert (session.read_only, session.deferrable, session.isolation_level) == (None, None, None)
 
 
 @pytest.mark.parametrize("statement", ["RESET ALL", "RESET search_path", "SET search_path TO DEFAULT", "DISCARD ALL"])
