@@ -14,7 +14,7 @@ from processes import run
 GROUND_LIMIT = 500
 OVERRIDES_LIMIT = 120
 # Beside the routing: the database backend of the variant that has one, whose sessions are taken on each request.
-BACKEND_LIMIT = 125
+BACKEND_LIMIT = 120
 ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,

@@ -1,6 +1,6 @@
 """An app-split project whose map is empty: every app lives on "default", and what ``using`` read stays elsewhere."""
 
-from shim import *  # noqa: F403
+from shim import *  # noqa: F403  its settings, with what differs below
 from shim import has_tables_everywhere
 
 from dbrouting.routers import AppSplitRouter

@@ -5,7 +5,7 @@ Writes neither pin nor are refused on the replica. Django's tests make rows on e
 
 from django.db.backends.signals import connection_created
 from multiple_database import routers
-from shim import *  # noqa: F403
+from shim import *  # noqa: F403  its settings, with what differs below
 from shim import has_tables_everywhere
 
 from dbrouting.pinning import watch_writes

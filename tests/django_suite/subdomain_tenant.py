@@ -1,6 +1,6 @@
 """The shared site of a subdomain-tenant project, to which "default" belongs, and a tenant's database beside it."""
 
-from shim import *  # noqa: F403
+from shim import *  # noqa: F403  its settings, with what differs below
 from shim import has_tables_everywhere
 
 from dbrouting.routers import TenantRouter

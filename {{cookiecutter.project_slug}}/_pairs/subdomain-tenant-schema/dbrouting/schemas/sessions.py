@@ -24,10 +24,8 @@ from dbrouting.mapping import opened_here, serves_requests
 Session = Connection[Any]
 
 # One round trip, which also shows that the session is alive and clean, and that the schema is there.
-ENTER = """
-SELECT current_setting('search_path'), set_config('search_path', quote_ident(%(name)s), false),
-    to_regnamespace(quote_ident(%(name)s))
-"""
+ENTER = """SELECT current_setting('search_path'), set_config('search_path', quote_ident(%(name)s), false),
+    to_regnamespace(quote_ident(%(name)s))"""
 
 # What tells one pool from another.
 CONNECTS_BY = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "TIME_ZONE", "OPTIONS")
