@@ -82,8 +82,9 @@ def many_to_many_through_another_database() -> list[type[models.Model]]:
     loose: dict[str, Any] = {"on_delete": models.DO_NOTHING, "db_constraint": False, "related_name": "+"}
     members = models.ManyToManyField(User, through="orders.Membership", related_name="+")
     team = model("Team", "accounts", members=members)
-    user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    return [team, model("Membership", "orders", team=models.ForeignKey(team, **loose), user=user)]
+    to_team = models.ForeignKey(team, **loose)
+    to_user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    return [team, model("Membership", "orders", team=to_team, user=to_user)]
 
 
 def generic_foreign_key() -> list[type[models.Model]]:
