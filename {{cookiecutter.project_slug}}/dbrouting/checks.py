@@ -188,7 +188,7 @@ def place_of(alias: str) -> str:
 
 @register(TAG)
 def check_aliases_are_used(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A mirror of another in tests is a replica, which has no tables of its own."""
+    """One that mirrors another in tests is a copy of that, and gets its tables from there."""
     return [
         checks.Info(
             f"No app lives on {alias!r}, so `migrate` leaves it alone.",

@@ -9,8 +9,8 @@ from django.conf import LazySettings
 from django.conf import settings as project_settings
 from django.core.checks import CheckMessage
 from django.core.checks.registry import registry
-from django.core.management import get_commands
-from django.core.management.base import BaseCommand
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, SystemCheckError
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
@@ -173,6 +173,14 @@ def test_a_command_that_is_built_on_ours_may_stand_in_front(monkeypatch: pytest.
     monkeypatch.setattr(checks, "load_command_class", load)
 
     assert checks.check_commands_are_ours(None) == []
+
+
+def test_bootstrap_begins_with_the_checks(settings: LazySettings) -> None:
+    """It says "Ready" at the end, and should mean it."""
+    settings.DATABASE_TARGETS = "missing.Targets"
+
+    with pytest.raises(SystemCheckError, match=r"dbrouting\.E011"):
+        call_command("bootstrap", skip_checks=False)
 
 
 @pytest.mark.parametrize("value", ["dbrouting.targets.Missing", "missing.Targets", "nonsense", "", None])

@@ -20,6 +20,7 @@ from dbrouting.checks import (
     unrouted_models,
     user_labels,
 )
+from dbrouting.reachability import variable_of
 from dbrouting.relations import Databases, relations_across
 from dbrouting.routers import AppSplitRouter, home_of
 
@@ -102,7 +103,7 @@ def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None
 @register(TAG)
 def check_router_is_last(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Without it the map is not looked at; a router behind it is never asked, for it answers for every model."""
-    if AppSplitRouter in router_classes()[-1:]:
+    if any(issubclass(last, AppSplitRouter) for last in router_classes()[-1:]):
         return []
     return [
         Error(
@@ -122,7 +123,8 @@ def check_atomic_requests(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         checks.Warning(
             f"ATOMIC_REQUESTS of {', '.join(map(repr, aliases))} opens a transaction there on each request, and none "
             "covers what the request writes elsewhere.",
-            hint="Turn it off, and use atomic_for(Model) from dbrouting.sql where rows belong together.",
+            hint=f"Turn it off in {' and '.join(map(variable_of, aliases))}, and use atomic_for(Model) from "
+            "dbrouting.sql where rows belong together.",
             id="dbrouting.W201",
         )
     ]

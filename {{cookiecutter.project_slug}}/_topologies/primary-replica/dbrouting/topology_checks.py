@@ -219,7 +219,8 @@ def check_replicas_have_no_tables(app_configs: Sequence[AppConfig] | None, **kwa
 
 @register(TAG)
 def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    return unrouted_models(usable_aliases())
+    """A primary that is missing is reported as that."""
+    return unrouted_models(usable_aliases()) if primary_alias() in usable_aliases() else []
 
 
 @register(TAG)

@@ -231,6 +231,12 @@ def test_a_setting_that_loses_writes_or_reads_old_rows_is_reported(
     assert {message.id for message in check(None)} == {f"dbrouting.{code}"}
 
 
+def test_a_missing_primary_is_reported_as_that_alone(settings: Any) -> None:
+    settings.PRIMARY_ALIAS = "master"
+
+    assert topology_checks.check_every_model_has_a_home(None) == []
+
+
 def test_what_stands_before_the_middleware_is_named(settings: Any) -> None:
     settings.MIDDLEWARE = ["shop.middleware.Visits", topology_checks.MIDDLEWARE]
     [warning] = topology_checks.check_middleware_is_first(None)
