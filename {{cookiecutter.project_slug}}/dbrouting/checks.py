@@ -168,7 +168,7 @@ def check_aliases_differ(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     sharing = defaultdict(list)
     for alias in usable_aliases():
         if apps_on(alias):
-            sharing[place_of(alias)].append(alias)
+            sharing[fingerprint_of(alias)].append(alias)
     return [
         Error(
             f"The aliases {' and '.join(map(repr, aliases))} are one database, and so share a record of migrations.",
@@ -180,7 +180,7 @@ def check_aliases_differ(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     ]
 
 
-def place_of(alias: str) -> str:
+def fingerprint_of(alias: str) -> str:
     """Equal for aliases that are configured alike; those who differ may still lead to the same database."""
     config = connections.settings[alias]
     return repr({key: value for key, value in sorted(config.items()) if key not in ("TEST", "VARIABLE")})
