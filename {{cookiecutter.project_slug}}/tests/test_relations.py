@@ -105,24 +105,30 @@ def generic_relation() -> list[type[models.Model]]:
 
 
 PLAIN = "the topology's"
-CROSSING: list[tuple[Build, list[tuple[str, str, str]]]] = [
-    (foreign_key(), [(PLAIN, "orders.Invoice.customer", "Store the id")]),
-    (foreign_key(on_delete=models.DO_NOTHING), [(PLAIN, "orders.Invoice.customer", "Store the id")]),
-    (foreign_key(db_constraint=False), [(PLAIN, "orders.Invoice.customer", "CASCADE still looks for rows")]),
-    (
+CROSSING: dict[str, tuple[Build, list[tuple[str, str, str]]]] = {
+    "constrained and cascading": (foreign_key(), [(PLAIN, "orders.Invoice.customer", "Store the id")]),
+    "constrained": (
+        foreign_key(on_delete=models.DO_NOTHING),
+        [(PLAIN, "orders.Invoice.customer", "Store the id")],
+    ),
+    "cascading": (
+        foreign_key(db_constraint=False),
+        [(PLAIN, "orders.Invoice.customer", "CASCADE still looks for rows")],
+    ),
+    "protecting": (
         foreign_key(db_constraint=False, on_delete=models.PROTECT),
         [(PLAIN, "orders.Invoice.customer", "PROTECT still looks for rows")],
     ),
-    (
+    "loose": (
         foreign_key(db_constraint=False, on_delete=models.DO_NOTHING),
         [("dbrouting.W002", "orders.Invoice.customer", "Query by ids")],
     ),
-    (one_to_one, [(PLAIN, "orders.Profile.user", "Store the id")]),
-    (child, [(PLAIN, "orders.Member.parent", "abstract model")]),
-    (unconstrained_child, [(PLAIN, "orders.Member.parent", "abstract model")]),
-    (many_to_many, [(PLAIN, "orders.Invoice.customers", "pairs of ids")]),
-    (unconstrained_many_to_many, [(PLAIN, "orders.Invoice.customers", "pairs of ids")]),
-    (
+    "one to one": (one_to_one, [(PLAIN, "orders.Profile.user", "Store the id")]),
+    "parent": (child, [(PLAIN, "orders.Member.parent", "abstract model")]),
+    "loose parent": (unconstrained_child, [(PLAIN, "orders.Member.parent", "abstract model")]),
+    "many to many": (many_to_many, [(PLAIN, "orders.Invoice.customers", "pairs of ids")]),
+    "loose many to many": (unconstrained_many_to_many, [(PLAIN, "orders.Invoice.customers", "pairs of ids")]),
+    "many to many through another database": (
         many_to_many_through_another_database,
         [
             (PLAIN, "accounts.Team.members", "pairs of ids"),
@@ -130,17 +136,20 @@ CROSSING: list[tuple[Build, list[tuple[str, str, str]]]] = [
             (PLAIN, "orders.Membership.user", "Store the id"),
         ],
     ),
-    (generic_foreign_key, [("dbrouting.E005", "orders.Note.content_object", "Store a label")]),
-    (generic_relation, [("dbrouting.E006", "orders.Invoice.notes", "by label and id")]),
-]
+    "generic foreign key": (
+        generic_foreign_key,
+        [("dbrouting.E005", "orders.Note.content_object", "Store a label")],
+    ),
+    "generic relation": (generic_relation, [("dbrouting.E006", "orders.Invoice.notes", "by label and id")]),
+}
 # Django 6.1's: the database itself deletes or empties what refers to a row.
 for rule in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"):
     if hasattr(models, rule):
         build = foreign_key(on_delete=getattr(models, rule), null=True)
-        CROSSING.append((build, [(PLAIN, "orders.Invoice.customer", f"{rule} is done by the database")]))
+        CROSSING[rule] = (build, [(PLAIN, "orders.Invoice.customer", f"{rule} is done by the database")])
 
 
-@pytest.mark.parametrize(("build", "expected"), CROSSING)
+@pytest.mark.parametrize(("build", "expected"), CROSSING.values(), ids=CROSSING)
 def test_what_leads_out_of_a_database(find: Any, build: Build, expected: list[tuple[str, str, str]]) -> None:
     found = find(build)
 

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends import cache, cached_db, file, signed_cook
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import DO_NOTHING, Field, ManyToManyField, Model
+from django.db.models import DO_NOTHING, Field, Model
 from django.http.request import validate_host
 from django.utils.module_loading import import_string
 
@@ -164,9 +164,10 @@ def relations_to_every_site() -> Iterator[tuple["Field[Any, Any]", type[Model]]]
 
 
 def is_collected(field: "Field[Any, Any]") -> bool:
-    """Whether Django itself, not the database, sees to the rows on this side when the other is deleted."""
-    if isinstance(field, ManyToManyField):
-        return True
+    """Whether Django itself, not the database, sees to the rows on this side when the other is deleted.
+
+    It always does to the pairs of a many-to-many field, which has no rule.
+    """
     on_delete = getattr(field.remote_field, "on_delete", None)
     return on_delete is not DO_NOTHING and not isinstance(on_delete, DATABASE_ON_DELETE)
 
