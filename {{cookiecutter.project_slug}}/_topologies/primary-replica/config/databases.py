@@ -51,4 +51,4 @@ PRIMARY_PIN_COOKIE = "primary_pin"
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]
 DATABASE_APPS: list[str] = []
-DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"
+DATABASE_TARGETS = "dbrouting.replica_targets.ReplicaTargets"
