@@ -39,7 +39,7 @@ class RoutedCommand(BaseCommand):
         return type(self).__module__.rpartition(".")[2]
 
     def is_told_by_program(self, options: dict[str, Any]) -> bool:
-        return bool(options["database"]) and not self._called_from_command_line
+        return options["database"] is not None and not self._called_from_command_line
 
     def concerns(self, alias: str, options: dict[str, Any]) -> bool:
         """Whether the database has what the command is about."""

@@ -72,6 +72,9 @@ class DatabaseTargets:
             return DEFAULT_DB_ALIAS if DEFAULT_DB_ALIAS in homes else homes[0]
         raise CommandError(f"Which database? Add one of: {', '.join(f'--database={alias}' for alias in homes)}.")
 
+    def are_named(self, options: dict[str, Any]) -> bool:
+        return options["database"] is not None
+
     def named(self, options: dict[str, Any]) -> str | None:
         """The alias that the options name, if they do and there is such a database."""
         alias: str | None = options.get("database")

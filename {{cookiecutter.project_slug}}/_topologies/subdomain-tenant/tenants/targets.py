@@ -75,6 +75,9 @@ class TenantTargets(DatabaseTargets):
         active = get_current_tenant()
         return self.named(options) or (active.alias if active else super().one(options))
 
+    def are_named(self, options: dict[str, Any]) -> bool:
+        return super().are_named(options) or bool(tenant_names(options))
+
     def named(self, options: dict[str, Any]) -> str | None:
         names = tenant_names(options)
         if len(names) > 1:

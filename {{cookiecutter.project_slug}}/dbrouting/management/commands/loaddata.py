@@ -1,6 +1,6 @@
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from dbrouting.commands import OnEveryDatabase
 from dbrouting.fixtures import Elsewhere, loading, takes
+from dbrouting.targets import get_targets
 
 STDIN = "-"
 
@@ -26,13 +27,13 @@ class Command(OnEveryDatabase, loaddata.Command):
             loaddata.Command.handle(self, *labels, **options)
             return
         self.elsewhere: Counter[Elsewhere] = Counter()
+        self.missing: dict[str, set[str]] = defaultdict(set)
         with loading(), kept_for_all(labels, options["format"]) as kept:
             super().handle(*kept, **options)
         self.report(self.aliases(options), options)
 
     def act_on(self, alias: str, *labels: str, **options: Any) -> str | None:
-        # Fixtures may be named after a database.
-        loaddata.Command.find_fixtures.cache_clear()  # type: ignore[attr-defined]  # Django caches it
+        loaddata.Command.find_fixtures.cache_clear()  # type: ignore[attr-defined]  # Django caches what it found
         self.elsewhere_here: Counter[Elsewhere] = Counter()
         try:
             done = super().act_on(alias, *labels, **options)
@@ -40,6 +41,14 @@ class Command(OnEveryDatabase, loaddata.Command):
             raise CommandError(f"{error} Nothing was loaded into {alias!r}.") from error
         self.elsewhere |= self.elsewhere_here
         return done
+
+    def find_fixtures(self, fixture_label: str) -> list[Any]:
+        """None for this database, where there is one for another: a fixture may be named after its database."""
+        try:
+            return super().find_fixtures(fixture_label)
+        except CommandError as error:
+            self.missing[str(error)].add(self.using)
+            return []
 
     def save_obj(self, obj: DeserializedObject | Elsewhere) -> bool:
         if isinstance(obj, Elsewhere):
@@ -49,6 +58,9 @@ class Command(OnEveryDatabase, loaddata.Command):
 
     def report(self, aliases: list[str], options: dict[str, Any]) -> None:
         """What none of the databases took. Who names one may mean a part of the fixture."""
+        for error, databases in self.missing.items():
+            if databases == set(aliases):
+                raise CommandError(error)
         left_out = {
             row: count
             for row, count in self.elsewhere.items()
@@ -58,7 +70,7 @@ class Command(OnEveryDatabase, loaddata.Command):
             return
         rows = ", ".join(f"{count} of {row}" for row, count in left_out.items())
         message = f"Not loaded, for {' and '.join(aliases)} can't hold them: {rows}."
-        if len(aliases) > 1:
+        if not get_targets().are_named(options):
             raise CommandError(message)
         self.stderr.write(message, self.style.WARNING)
 
