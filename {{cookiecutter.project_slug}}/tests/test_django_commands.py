@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def strangers_to(model: type[Model]) -> list[str]:
 @pytest.fixture
 def shop() -> None:
     """Rows of every app, in every database of this site."""
-    user = UserFactory.create(username="ada")
+    user = UserFactory.create(username="ada", date_joined=datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC))
     group = Group.objects.create(name="staff")
     group.permissions.set(Permission.objects.all()[:2])
     user.groups.add(group)
@@ -255,6 +255,7 @@ def test_everything_that_was_dumped_can_be_loaded_again(
     typed("loaddata", f"--format={form}", "-")
 
     assert typed("dumpdata", f"--format={form}", *natural).out == dump
+    assert User.objects.get(username="ada").date_joined.microsecond == 1
     OrderFactory.create()  # the sequences know of the rows
 
 

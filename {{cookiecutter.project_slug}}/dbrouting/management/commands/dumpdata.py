@@ -21,12 +21,12 @@ class Command(OnEveryDatabase, dumpdata.Command):
         options["labels"] = {label.partition(".")[0] for label in labels}.intersection(apps.app_configs)
         aliases = self.aliases(options)
         self.require_homes(aliases, options)
+        if len(aliases) > 1:
+            self.require_format_for(aliases, options)
+        for alias in aliases:
+            require_reachable(alias, then="python manage.py dumpdata")
         with whole_file(options["output"]) as output:
-            options["output"] = output
-            if len(aliases) == 1:
-                self.act_on(aliases[0], *labels, **options)
-            else:
-                self.dump_all(aliases, *labels, **options)
+            self.dump(aliases, *labels, **{**options, "output": output})
 
     def concerns(self, alias: str, options: dict[str, Any]) -> bool:
         labels = options["labels"] or {None}
@@ -38,8 +38,7 @@ class Command(OnEveryDatabase, dumpdata.Command):
             if not (self.is_told_by_program(options) or any(lives_on(label, alias) for alias in aliases)):
                 raise CommandError(f"{label} isn't on {', '.join(aliases)}: its rows would be left out.")
 
-    def dump_all(self, aliases: list[str], *labels: str, **options: Any) -> None:
-        """Django's command puts the rows of each database aside, to write all of them with the last."""
+    def require_format_for(self, aliases: list[str], options: dict[str, Any]) -> None:
         if options["format"] not in FORMATS:
             raise CommandError(
                 f"{options['format']} holds one database: add --database, or dump all of {', '.join(aliases)} with "
@@ -50,12 +49,15 @@ class Command(OnEveryDatabase, dumpdata.Command):
                 "--natural-primary leaves out primary keys, by which rows may be referred to from another database.",
                 self.style.WARNING,
             )
-        for alias in aliases:
-            require_reachable(alias, then="python manage.py dumpdata")
+
+    def dump(self, aliases: list[str], *labels: str, **options: Any) -> None:
+        """Django's command puts the rows of each database aside, to write all of them with the last."""
+        if len(aliases) > 1:
+            options["verbosity"] = 0  # no bar: Django would measure all of them by the last
         with dumping(aliases):
             for alias in aliases[:-1]:
                 dumpdata.Command.handle(self, *labels, **{**options, "database": alias, "output": None})
-            dumpdata.Command.handle(self, *labels, **{**options, "database": aliases[-1], "verbosity": 0})
+            dumpdata.Command.handle(self, *labels, **{**options, "database": aliases[-1]})
 
 
 @contextmanager
