@@ -20,6 +20,7 @@ from django.core import serializers
 from django.core.cache import caches
 from django.core.cache.backends.db import BaseDatabaseCache
 from django.core.management import CommandError, get_commands
+from django.core.management.commands import sqlmigrate
 from django.db import OperationalError, ProgrammingError, connections, router
 from django.db.models import Model
 from django.utils import timezone
@@ -65,7 +66,7 @@ def shop() -> None:
     "name",
     [
         *("changepassword", "clearsessions", "createcachetable", "createsuperuser", "dbshell", "dumpdata", "flush"),
-        *("inspectdb", "loaddata", "remove_stale_contenttypes", "shell", "testserver"),
+        *("inspectdb", "loaddata", "remove_stale_contenttypes", "shell", "showmigrations", "sqlmigrate", "testserver"),
     ],
 )
 def test_the_routed_command_is_the_one_that_is_found(name: str) -> None:
@@ -184,6 +185,24 @@ def test_a_table_is_inspected_where_it_is() -> None:
 def test_a_table_that_is_nowhere_is_named() -> None:
     with pytest.raises(CommandError, match="No database has the table orders_invoice"):
         typed("inspectdb", "orders_order", "orders_invoice")
+
+
+def test_the_migrations_that_are_shown_are_those_of_the_apps_home() -> None:
+    shown = typed("showmigrations", "orders")
+
+    assert "[X] 0001_initial" in shown.out
+    assert f"Database {home_of(Order)} (" in shown.err
+
+
+def test_the_sql_of_a_migration_is_that_of_the_apps_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Mock(return_value="")
+    monkeypatch.setattr(sqlmigrate.Command, "handle", handle)
+    typed("sqlmigrate", "orders", "0001")
+
+    assert handle.call_args.kwargs["database"] == home_of(Order)
+    for alias in strangers_to(Order):
+        with pytest.raises(CommandError, match=f"Run it on: .*{home_of(Order)}"):
+            typed("sqlmigrate", "orders", "0001", f"--database={alias}")
 
 
 def test_the_client_of_the_database_is_given_the_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_djangos_commands_do_without_it(run: Run) -> None:
 
     assert {"accounts.user", "orders.order"} <= {row["model"] for row in json.loads(run("manage.py", "dumpdata"))}
     code = "from django.core.management import call_command as call; call('flush', '--no-input'); call('dbshell')"
-    with pytest.raises(AssertionError, match="Which database. Add one of: --database=auth_db, --database=orders_db"):
+    with pytest.raises(AssertionError, match=r"Which database\? Add one of: --database=auth_db, --database=orders_db"):
         run("manage.py", "shell", "-c", code)
 
 
