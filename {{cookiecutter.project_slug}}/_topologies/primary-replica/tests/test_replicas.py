@@ -179,6 +179,9 @@ def test_closing_a_replica_leaves_the_tests_transaction_open(product: Product) -
 # Checks
 
 
+CACHE_TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+
+
 @pytest.mark.parametrize(
     ("change", "check", "code"),
     [
@@ -216,7 +219,7 @@ def test_closing_a_replica_leaves_the_tests_transaction_open(product: Product) -
             "W105",
         ),
         (
-            {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}},
+            {"CACHES": {"default": CACHE_TABLE}, "PRIMARY_ONLY_APPS": set()},
             topology_checks.check_cache_is_read_on_the_primary,
             "W106",
         ),
@@ -245,7 +248,7 @@ def test_what_stands_before_the_middleware_is_named(settings: Any) -> None:
 
 
 def test_a_cache_table_that_is_read_on_the_primary_is_not_reported(settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+    settings.CACHES = {"default": CACHE_TABLE}
     settings.PRIMARY_ONLY_APPS = {*settings.PRIMARY_ONLY_APPS, "django_cache"}
 
     assert topology_checks.check_cache_is_read_on_the_primary(None) == []
