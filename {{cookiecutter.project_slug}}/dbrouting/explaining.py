@@ -57,7 +57,7 @@ def explain(models: Iterable[type[Model]], situations: Iterable[Situation]) -> l
 def explain_rule(models: Iterable[type[Model]], for_diagram: bool = False) -> list[Decision]:
     """The rule as such: an alias that stands for many is shown as a pattern."""
     decisions = explain(models, reasons.situations(for_diagram))
-    return [one._replace(alias=reasons.SHOWN_AS.get(one.alias or "", one.alias)) for one in decisions]
+    return list(dict.fromkeys(one._replace(alias=one.alias and reasons.pattern_of(one.alias)) for one in decisions))
 
 
 def every_model() -> list[type[Model]]:

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from dbrouting.aliases import apps_on, usable_aliases
+from dbrouting.aliases import apps_on, migratable_aliases, usable_aliases
 from dbrouting.overrides import in_database
 
 Target = tuple[str, AbstractContextManager[object]]
@@ -44,6 +44,16 @@ class DatabaseTargets:
 
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
         yield "", nullcontext()
+
+    def databases(self, options: dict[str, Any]) -> Iterator[str]:
+        """Aliases, for commands that act on one database after the other: each that holds tables, or the one named."""
+        alias = options.get("database")
+        if alias is None:
+            yield from migratable_aliases()
+        elif alias in connections.settings:
+            yield alias
+        else:
+            raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(connections)}.")
 
     def accesses(self) -> Iterator[Access]:
         """What the users that the URLs name must be able to make."""

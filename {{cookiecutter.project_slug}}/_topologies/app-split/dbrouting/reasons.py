@@ -11,8 +11,6 @@ from dbrouting.routers import AppSplitRouter
 NOT_MAPPED = "not in DATABASE_APPS_MAPPING, so default"
 # Decisions that nobody took.
 BY_DEFAULT = frozenset({NOT_MAPPED})
-# Aliases that stand for many: there is none here.
-SHOWN_AS: dict[str, str] = {}
 # What a diagram shows beside the routing: from, to, what.
 LINKS: tuple[tuple[str, str, str], ...] = ()
 
@@ -20,6 +18,11 @@ LINKS: tuple[tuple[str, str, str], ...] = ()
 def situations(for_diagram: bool = False) -> Iterator[tuple[str, AbstractContextManager[object]]]:
     """The map holds everywhere."""
     yield "", nullcontext()
+
+
+def pattern_of(alias: str) -> str:
+    """Every alias stands for itself."""
+    return alias
 
 
 def why(router: object, operation: str, model: type[Model], alias: str | None) -> str:

@@ -12,9 +12,8 @@ from dbrouting.routers import PrimaryReplicaRouter, is_in_transaction
 
 # A diagram of the rule holds for any number of replicas.
 REPLICAS = "the replicas"
-# Decisions that nobody took, and aliases that stand for many: there are none here.
+# Decisions that nobody took: there are none here.
 BY_DEFAULT: frozenset[str] = frozenset()
-SHOWN_AS: dict[str, str] = {}
 # What a diagram shows beside the routing: from, to, what.
 LINKS = ((primary_alias(), REPLICAS, "replication"),)
 
@@ -39,6 +38,11 @@ def situations(for_diagram: bool = False) -> Iterator[tuple[str, AbstractContext
     for alias in [REPLICAS] if for_diagram else replica_weights() or [primary_alias()]:
         yield "", working_for(ReaderOf(alias))
     yield "after a write", use_primary()
+
+
+def pattern_of(alias: str) -> str:
+    """Every alias stands for itself."""
+    return alias
 
 
 def why(router: object, operation: str, model: type[Model], alias: str | None) -> str:

@@ -7,14 +7,12 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
-from dbrouting.routers import SharedAppsRouter, TenantRouter
+from dbrouting.routers import SharedAppsRouter, TenantRouter, is_tenant
 from dbrouting.tenant_context import CurrentTenant, Site, shared_context, tenant_context
 from dbrouting.tenant_names import ALIAS_PREFIX, alias_of
 
 # There need not be such a tenant: routers don't query.
 ANY_TENANT = CurrentTenant(None, "any", alias_of("any"))
-# Aliases that stand for many.
-SHOWN_AS = {ANY_TENANT.alias: f"{ALIAS_PREFIX}*"}
 # Decisions that nobody took: there are none here.
 BY_DEFAULT: frozenset[str] = frozenset()
 # What a diagram shows beside the routing: from, to, what.
@@ -29,6 +27,11 @@ def situations(for_diagram: bool = False) -> Iterator[tuple[str, AbstractContext
     yield "a tenant is active", tenant_context(ANY_TENANT, switch=True)
     yield "the shared site is active", shared_context(switch=True)
     yield "neither is active", nullcontext()
+
+
+def pattern_of(alias: str) -> str:
+    """Every tenant's alias stands for all tenants."""
+    return f"{ALIAS_PREFIX}*" if is_tenant(alias) else alias
 
 
 def why(router: object, operation: str, model: type[Model], alias: str | None) -> str:

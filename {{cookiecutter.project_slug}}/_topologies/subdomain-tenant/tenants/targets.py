@@ -50,6 +50,15 @@ class TenantTargets(DatabaseTargets):
             yield tenant.name, tenant_context(tenant)
             let_go(tenant.alias)
 
+    def databases(self, options: dict[str, Any]) -> Iterator[str]:
+        if not options.get("tenant"):
+            yield from super().databases(options)
+            return
+        try:
+            yield from (tenant.alias for tenant in get_tenants(options["tenant"]))
+        except TenantError as error:
+            raise CommandError(str(error)) from None
+
     def accesses(self) -> Iterator[Access]:
         yield from super().accesses()
         yield Access(
