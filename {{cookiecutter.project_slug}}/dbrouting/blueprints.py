@@ -68,11 +68,11 @@ class Blueprint:
             if model._meta.can_migrate(connection) and router.allow_migrate_model(alias, model)
         }
 
-    def rolled_back_with(self, app_label: str) -> set[str]:
-        """Labels of the apps that lose a record when ``migrate app_label zero`` is run: it takes its dependants along."""
+    def rolled_back_with(self, app_label: str) -> set[Key]:
+        """The records that ``migrate app_label zero`` removes: it takes the app's dependants along."""
         graph = self.loader.graph
         return {
-            key[0]
+            key
             for root in graph.root_nodes(app_label)
             for key in graph.backwards_plan(root)
             if key in self.applied

@@ -3,12 +3,13 @@
 What the routers of the topology have in mind is in ``dbrouting/reasons.py``. Nothing here needs a database.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
+from contextvars import Context
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
 from dbrouting import reasons
@@ -47,8 +48,8 @@ class Opinion(NamedTuple):
 def explain(models: Iterable[type[Model]], situations: Iterable[Situation]) -> list[Decision]:
     """Every decision about ``models``, for each model in the order of ``OPERATIONS``."""
     models = list(models)
-    found = [decision for situation in situations for decision in queries(models, situation)]
-    answered = [decision.alias for decision in found if decision.alias]
+    found = [one for situation in situations for one in queries(models, situation)]
+    answered = [one.alias for one in found if one.alias is not None and one.alias in connections.settings]
     found += tables(models, dict.fromkeys([*usable_aliases(), *answered]))
     ranks = {model._meta.label: rank for rank, model in enumerate(models)}
     return sorted(without_repetition(found), key=lambda one: (ranks[one.model], OPERATIONS.index(one.operation)))
@@ -58,6 +59,11 @@ def explain_rule(models: Iterable[type[Model]], for_diagram: bool = False) -> li
     """The rule as such: an alias that stands for many is shown as a pattern."""
     decisions = explain(models, reasons.situations(for_diagram))
     return list(dict.fromkeys(one._replace(alias=one.alias and reasons.pattern_of(one.alias)) for one in decisions))
+
+
+def explain_rule_outside(models: Iterable[type[Model]], for_diagram: bool = False) -> list[Decision]:
+    """The same, whatever block this is called in."""
+    return Context().run(explain_rule, models, for_diagram)
 
 
 def every_model() -> list[type[Model]]:
@@ -80,7 +86,7 @@ def query(operation: str, model: type[Model], when: str = "") -> Decision:
     return decision(opinion, operation, model, opinion.answer or DEFAULT_DB_ALIAS, when)
 
 
-def tables(models: Iterable[type[Model]], aliases: Iterable[str]) -> Iterator[Decision]:
+def tables(models: Iterable[type[Model]], aliases: Collection[str]) -> Iterator[Decision]:
     for model in models:
         meta = model._meta
         if meta.proxy or not meta.managed:

@@ -20,7 +20,7 @@ from config import engine
 from dbrouting import reasons
 from dbrouting.aliases import apps_on, lives_on, unlisted_aliases, usable_aliases
 from dbrouting.blueprints import Blueprint, Blueprints, Key
-from dbrouting.explaining import every_model, explain_rule
+from dbrouting.explaining import every_model, explain_rule_outside
 from dbrouting.mapping import let_go
 from dbrouting.provisioning import is_missing_file, quoted
 from dbrouting.reachability import describe, variable_of
@@ -31,6 +31,8 @@ MANAGE = "python manage.py"
 AGAIN = f"{MANAGE} check_databases"
 ENOUGH_ROWS = 1000
 FEW = 5
+# Apps whose tables get rows after each ``migrate``.
+FILLED_BY_MIGRATE = ("contenttypes", "auth", "sites")
 # Tables that are no model's and nobody's fault: Django's own, PostGIS's and SpatiaLite's.
 FAMILIAR_TABLES = frozenset(
     {
@@ -109,10 +111,11 @@ class Inspector:
                 yield from self.differences_of_copy(alias, source, names)
                 return
             blueprint = self.blueprints.of(connection)
-            if apps_on(alias):
-                yield from differences_of_records(alias, blueprint)
-                yield from differences_of_tables(alias, blueprint, names, cursor)
             yield from strays(alias, blueprint, names, cursor)
+            if apps_on(alias):
+                yield from differences_of_tables(alias, blueprint, names, cursor)
+                yield from differences_of_records(alias, blueprint)
+                yield from left_over_records(alias, blueprint)
 
     def differences_of_copy(self, alias: str, source: str, names: set[str]) -> Iterator[Finding]:
         """Replication, not ``migrate``, has to bring what a replica lacks."""
@@ -121,10 +124,9 @@ class Inspector:
         original = connections[source]
         missing = set(original.introspection.table_names()) - names
         if missing:
-            what = f"It lacks tables of {source!r}, so it doesn't replicate it: {listed(missing)}."
-            yield Finding("error", what, (f"{AGAIN} --database={source}",))
+            yield Finding("error", f"It lacks tables of {source!r}, so it doesn't replicate it: {listed(missing)}.")
         elif self.blueprints.of(original).applied != self.blueprints.of(connections[alias]).applied:
-            yield Finding("error", f"Its migrations' records aren't those of {source!r}: replication stopped, or is late.")
+            yield Finding("warning", f"It hasn't the migrations of {source!r}: replication has stopped, or is late.")
 
 
 def server_of(connection: BaseDatabaseWrapper) -> str:
@@ -151,9 +153,12 @@ def differences_of_records(alias: str, blueprint: Blueprint) -> Iterator[Finding
     for key, needed in blueprint.contradictions:
         yield Finding(
             "error",
-            f"{dotted(key)} is recorded as applied and {dotted(needed)}, which it needs, isn't: `migrate` refuses to run.",
-            (in_shell("record", alias, *needed), AGAIN),
+            f"{dotted(key)} is recorded as applied and {dotted(needed)}, which it needs, isn't: `migrate` refuses to "
+            "run. If what it made is there:",
+            (in_shell("record", alias, *needed),),
         )
+    if blueprint.contradictions:
+        return
     migrate = f"{MANAGE} migrate --database={alias}"
     if pending := [dotted(key) for key in blueprint.unapplied if key[0] in here]:
         what = f"Migrations that aren't applied: {few(pending)}." if blueprint.applied else "It was never migrated."
@@ -161,10 +166,13 @@ def differences_of_records(alias: str, blueprint: Blueprint) -> Iterator[Finding
     elif blueprint.unapplied:
         elsewhere = [dotted(key) for key in blueprint.unapplied]
         yield Finding("info", f"Migrations of apps that live elsewhere aren't recorded: {few(elsewhere)}.", (migrate,))
+
+
+def left_over_records(alias: str, blueprint: Blueprint) -> Iterator[Finding]:
     for key in blueprint.unknown:
-        severity: Severity = "warning" if key[0] in here else "info"
-        command = in_shell("forget", alias, *key)
-        yield Finding(severity, f"{dotted(key)} is recorded as applied, and there is no such migration.", (command,))
+        is_here = key[0] in apps.app_configs and lives_on(key[0], alias)
+        what = f"{dotted(key)} is recorded as applied, and there is no such migration."
+        yield Finding("warning" if is_here else "info", what, (in_shell("forget", alias, *key),))
 
 
 def differences_of_tables(
@@ -193,13 +201,26 @@ def missing_tables(
     whole = apps_to_repeat(alias, blueprint, expected, recorded)
     repeated = [name for name, model in recorded.items() if model._meta.app_label in whole]
     trapped = "Tables are missing, and their migrations are recorded as applied, so that `migrate` makes none"
-    if repeated:
-        forget = [f"{MANAGE} migrate {label} zero --fake --database={alias}" for label in sorted(whole)]
-        commands = (*forget, f"{MANAGE} migrate --database={alias}")
-        yield Finding("error", f"{trapped}: {listed(repeated)}.", commands)
     if others := [name for name in recorded if name not in repeated]:
         rows = "Rows that data migrations put there are not put there again."
         yield Finding("error", f"{trapped}: {listed(others)}. {rows}", (in_shell("create_tables", alias, *sorted(others)),))
+    if repeated:
+        forget = [f"{MANAGE} migrate {label} zero --fake --database={alias}" for label in to_forget(whole, blueprint)]
+        yield Finding("error", f"{trapped}: {listed(repeated)}.", (*forget, f"{MANAGE} migrate --database={alias}"))
+
+
+def to_forget(labels: set[str], blueprint: Blueprint) -> Iterator[str]:
+    """Those of ``labels`` whose records take along the others', in an order in which ``migrate`` doesn't stumble.
+
+    After each run it fills some apps' tables, unless they are forgotten.
+    """
+    gone: set[Key] = set()
+    in_order = dict.fromkeys([*FILLED_BY_MIGRATE, *(label for label, _ in blueprint.order)])
+    for label in (label for label in in_order if label in labels):
+        records = blueprint.rolled_back_with(label)
+        if not {key for key in records if key[0] == label} <= gone:
+            gone |= records
+            yield label
 
 
 def apps_to_repeat(
@@ -216,7 +237,7 @@ def apps_to_repeat(
         tied = {
             label
             for label in found
-            if any(other not in found and lives_on(other, alias) for other in blueprint.rolled_back_with(label))
+            if any(other not in found and lives_on(other, alias) for other, _ in blueprint.rolled_back_with(label))
         }
         if not tied:
             return found
@@ -236,24 +257,23 @@ def strays(alias: str, blueprint: Blueprint, names: set[str], cursor: CursorWrap
     expected = {} if blueprint.contradictions else blueprint.tables(alias, cursor.db)
     models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
     unexpected = sorted(names - set(expected) - FAMILIAR_TABLES - cache_tables())
+    early: dict[str, list[str]] = defaultdict(list)
     for name in unexpected:
-        if name not in models:
-            continue
-        if router.allow_migrate_model(alias, models[name]):
-            if not blueprint.contradictions:
-                yield too_early(alias, name, models[name])
-        else:
+        if name in models and router.allow_migrate_model(alias, models[name]):
+            early[models[name]._meta.app_label].append(name)
+        elif name in models:
             yield stray(alias, name, models[name], cursor, "warning" if is_ours else "info")
+    if not blueprint.contradictions:
+        yield from (too_early(alias, app_label, found) for app_label, found in early.items())
     unknown = [name for name in unexpected if name not in models]
     if unknown and is_ours:
         command = f"{MANAGE} inspectdb {' '.join(unknown)} --database={alias}"
         yield Finding("info", f"Tables that no installed app knows: {listed(unknown)}.", (command,))
 
 
-def too_early(alias: str, name: str, model: type[Model]) -> Finding:
-    label = model._meta.app_label
-    what = f"The table {name} is there, and no migration is recorded that made it: `migrate` will try to make it again."
-    return Finding("error", what, (f"{MANAGE} migrate {label} --fake-initial --database={alias}",))
+def too_early(alias: str, app_label: str, names: list[str]) -> Finding:
+    what = f"Tables are there, and no migration is recorded that made them, so that `migrate` will fail: {listed(names)}."
+    return Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={alias}",))
 
 
 def stray(alias: str, name: str, model: type[Model], cursor: CursorWrapper, severity: Severity) -> Finding:
@@ -286,7 +306,7 @@ def findings_about_routing() -> Iterator[Finding]:
     """Models that no router puts anywhere, that are written where they have no table, or that nobody decided about."""
     homes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     undecided: set[str] = set()
-    for one in explain_rule(every_model()):
+    for one in explain_rule_outside(every_model()):
         places = homes[one.model][one.operation]
         if one.alias is not None:
             places.add(one.alias)

@@ -21,9 +21,13 @@ def create_tables(alias: str, *names: str) -> None:
 def add_columns(alias: str, table: str, *names: str) -> None:
     """Add these columns, with their defaults, as the applied migrations describe them."""
     model = described(alias, table)
-    fields = [field for field in model._meta.local_concrete_fields if field.column in names]
+    added = [field for field in model._meta.local_fields if field.column in names]
+    present = [field for field in model._meta.local_fields if field not in added]
     with connections[alias].schema_editor() as editor:
-        for field in fields:
+        for number, field in enumerate(added):
+            # SQLite copies the table with all the columns that the class has.
+            model._meta.local_fields = [*present, *added[:number]]
+            model._meta._expire_cache()
             editor.add_field(model, field)
 
 

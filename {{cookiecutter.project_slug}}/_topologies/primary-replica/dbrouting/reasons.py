@@ -32,7 +32,7 @@ class ReaderOf(UnitOfWork):
 
 def situations(for_diagram: bool = False) -> Iterator[tuple[str, AbstractContextManager[object]]]:
     """A request that has only read, on each replica it may have been given; and one that has written."""
-    if is_pinned_to_primary() and not for_diagram:
+    if is_pinned_to_primary():
         yield "", nullcontext()
         return
     for alias in [REPLICAS] if for_diagram else replica_weights() or [primary_alias()]:

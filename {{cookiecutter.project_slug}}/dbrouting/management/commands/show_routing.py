@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model
 
 from dbrouting.diagram import mermaid
-from dbrouting.explaining import Decision, every_model, explain, explain_rule
+from dbrouting.explaining import Decision, every_model, explain, explain_rule, explain_rule_outside
 from dbrouting.routing_table import routing_table
 from dbrouting.targets import get_targets
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         models = models_named(options["names"])
         if options["mermaid"]:
-            self.stdout.write(mermaid(explain_rule(models, for_diagram=True)))
+            self.stdout.write(mermaid(explain_rule_outside(models, for_diagram=True)))
             return
         decisions = decisions_about(models, options)
         if options["json"]:
