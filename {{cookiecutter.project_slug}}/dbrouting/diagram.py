@@ -70,8 +70,8 @@ def label_of(when: str, decisions: list[Decision], all_apps: set[str]) -> str:
     for app_label, found in operations.items():
         prefix = "" if len(found) == 2 else f"{''.join(found)}s of "
         alike[prefix].append(app_label)
-    parts = [prefix + ("all apps" if set(labels) == all_apps else ", ".join(labels)) for prefix, labels in alike.items()]
-    text = "; ".join(parts)
+    names = {prefix: "all apps" if set(labels) == all_apps else ", ".join(labels) for prefix, labels in alike.items()}
+    text = "; ".join(f"{prefix}{labels}" for prefix, labels in names.items())
     return "<br>".join(quoted(line) for line in wrap(f"{when}: {text}" if when else text, LABEL_WIDTH))
 
 

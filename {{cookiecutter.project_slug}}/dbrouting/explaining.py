@@ -141,9 +141,7 @@ def first_opinion(method: str, *args: Any, **hints: Any) -> Opinion:
     return Opinion(None, None)
 
 
-def decision(
-    opinion: Opinion, operation: str, model: type[Model], alias: str | None, when: str = ""
-) -> Decision:
+def decision(opinion: Opinion, operation: str, model: type[Model], alias: str | None, when: str = "") -> Decision:
     path = None if opinion.router is None else path_of(opinion.router)
     return Decision(model._meta.label, operation, alias, path, why(opinion, operation, model, alias), when)
 

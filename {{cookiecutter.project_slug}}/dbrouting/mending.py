@@ -5,7 +5,7 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from dbrouting.blueprints import Blueprints
+from dbrouting.inspection.blueprints import Blueprints
 
 
 def create_tables(alias: str, *names: str) -> None:
@@ -27,7 +27,7 @@ def add_columns(alias: str, table: str, *names: str) -> None:
         for number, field in enumerate(added):
             # SQLite copies the table with all the columns that the class has.
             model._meta.local_fields = [*present, *added[:number]]
-            model._meta._expire_cache()
+            model._meta._expire_cache()  # type: ignore[attr-defined]  # Django's own, without a stub
             editor.add_field(model, field)
 
 
@@ -44,7 +44,7 @@ def forget(alias: str, app_label: str, migration: str) -> None:
 def described(alias: str, table: str) -> type[Model]:
     """A new historical model, of this call alone."""
     connection = connections[alias]
-    tables = Blueprints().of(connection).tables(alias, connection)
+    tables = Blueprints().of(connection).tables(connection)
     if table not in tables:
         raise CommandError(f"No migration that is applied on {alias!r} describes a table {table!r} there.")
     return tables[table]

@@ -17,9 +17,11 @@ from django.db.models import Model
 
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category
-from dbrouting import inspection
 from dbrouting.aliases import lent, usable_aliases
-from dbrouting.inspection import Finding, Inspector, Report, findings_about_routing
+from dbrouting.inspection import inspector, tables
+from dbrouting.inspection.findings import Finding
+from dbrouting.inspection.inspector import Inspector, Report
+from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.management.commands.check_databases import exit_code
 from orders.models import Order, OrderLine
 
@@ -39,8 +41,8 @@ def see(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let an alias seem to have other tables than it has: to make and drop some ends a transaction on MySQL."""
 
     def pretend(alias: str, without: Set[str] = frozenset(), besides: Set[str] = frozenset()) -> None:
-        tables = set(connections[alias].introspection.table_names()) - without | besides
-        monkeypatch.setattr(connections[alias].introspection, "table_names", lambda cursor=None: sorted(tables))
+        names = set(connections[alias].introspection.table_names()) - without | besides
+        monkeypatch.setattr(connections[alias].introspection, "table_names", lambda cursor=None: sorted(names))
 
     return pretend
 
@@ -132,7 +134,7 @@ def test_an_app_is_not_forgotten_with_dependants_whose_tables_are_there(see: Any
 def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_first(see: Any) -> None:
     alias = router.db_for_write(ContentType)
     connection = connections[alias]
-    see(alias, without=set(Inspector().blueprints.of(connection).tables(alias, connection)))
+    see(alias, without=set(Inspector().blueprints.of(connection).tables(connection)))
 
     *forgotten, migrated = only_finding(alias).commands
 
@@ -142,12 +144,12 @@ def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_
 
 
 def test_a_column_that_is_missing_though_recorded_is_found(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    inspector = Inspector()
-    blueprint = inspector.blueprints.of(connections[home])
-    order = blueprint.tables(home, connections[home])["orders_order"]
+    inspecting = Inspector()
+    blueprint = inspecting.blueprints.of(connections[home])
+    order = blueprint.tables(connections[home])["orders_order"]
     models.IntegerField(null=True).contribute_to_class(order, "gift")
 
-    [finding] = inspector.inspect(home).findings
+    [finding] = inspecting.inspect(home).findings
 
     assert (finding.severity, "orders_order lacks" in finding.what, "gift" in finding.what) == ("error", True, True)
     assert f"add_columns('{home}', 'orders_order', 'gift')" in finding.commands[0]
@@ -213,18 +215,21 @@ def unwanted(monkeypatch: pytest.MonkeyPatch) -> str:
     """An alias where the routers allowed the catalogue, and no longer do."""
     alias = router.db_for_write(Category)
     allow = router.allow_migrate
-    monkeypatch.setattr(
-        router, "allow_migrate", lambda db, app_label, **hints: app_label != "catalogue" and allow(db, app_label, **hints)
-    )
+
+    def refuse(db: str, app_label: str, **hints: Any) -> bool:
+        return app_label != "catalogue" and allow(db, app_label, **hints)
+
+    monkeypatch.setattr(router, "allow_migrate", refuse)
     return alias
 
 
 def test_rows_that_no_query_finds_are_counted(unwanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "ENOUGH_ROWS", 1)
-    monkeypatch.setattr(inspection, "apps_on", lambda alias: ["orders"])  # what else is there differs by topology
+    monkeypatch.setattr(tables, "ENOUGH_ROWS", 1)
+    monkeypatch.setattr(tables, "apps_on", lambda alias: ["orders"])  # what else is there differs by topology
     CategoryFactory.create_batch(2)
 
-    found = {finding.what.split()[2]: finding for finding in findings_on(unwanted) if finding.what.startswith("The table")}
+    about_tables = [finding for finding in findings_on(unwanted) if finding.what.startswith("The table")]
+    found = {finding.what.split()[2]: finding for finding in about_tables}
 
     full, empty = found["catalogue_category"], found["catalogue_product"]
     assert (full.severity, "has more than 1 rows" in full.what) == ("warning", True)
@@ -273,7 +278,7 @@ def test_a_file_that_is_missing_is_not_made_by_looking_for_it(tmp_path: Path) ->
 
 
 def test_a_server_that_refuses_the_writes_routed_to_it_is_found(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "is_read_only", lambda connection: True)
+    monkeypatch.setattr(inspector, "is_read_only", lambda connection: True)
 
     assert "refuses to write" in only_finding(home).what
 
@@ -341,9 +346,9 @@ def test_databases_at_the_same_point_share_what_is_computed(home: str, monkeypat
         loaded.append(connection.alias)
         return MigrationLoader(connection, **options)
 
-    monkeypatch.setattr("dbrouting.blueprints.MigrationLoader", load)
-    inspector = Inspector()
-    inspector.inspect(home)
-    inspector.inspect(home)
+    monkeypatch.setattr("dbrouting.inspection.blueprints.MigrationLoader", load)
+    inspecting = Inspector()
+    inspecting.inspect(home)
+    inspecting.inspect(home)
 
     assert loaded == [home]

@@ -58,7 +58,7 @@ def test_the_diagram_of_the_readme_is_what_the_command_prints() -> None:
 
     [diagram] = re.findall(r"```mermaid\n(.*?)```", readme, flags=re.DOTALL)
 
-    assert diagram == output_of("--mermaid"), "Paste what `python manage.py show_routing --mermaid` prints into README.md."
+    assert diagram == output_of("--mermaid"), "Paste what `show_routing --mermaid` prints into README.md."
 
 
 def test_every_operation_on_every_model_is_explained() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from catalogue.models import Product
 from dbrouting.explaining import explain_rule
-from dbrouting.inspection import findings_about_routing
+from dbrouting.inspection.routing import findings_about_routing
 from orders.models import Order
 
 

@@ -8,7 +8,7 @@ from django.db import connections, transaction
 from accounts.models import User
 from catalogue.models import Product
 from dbrouting.explaining import Decision, explain_rule
-from dbrouting.inspection import Inspector
+from dbrouting.inspection.inspector import Inspector
 from dbrouting.pinning import use_primary
 from dbrouting.replicas import primary_alias, replica_weights
 

@@ -5,18 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from tqdm import tqdm
 
-from dbrouting.inspection import (
-    SEVERITIES,
-    Finding,
-    Inspector,
-    Report,
-    aliases_to_inspect,
-    findings_about_routing,
-    problem_of,
-)
+from dbrouting.aliases import usable_aliases
+from dbrouting.inspection.findings import SEVERITIES, Finding
+from dbrouting.inspection.inspector import Inspector, Report, aliases_to_inspect, problem_of
+from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.targets import get_targets
 
 UNREACHABLE = 2
@@ -38,11 +33,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        aliases = aliases_of(options)
-        routing = list(findings_about_routing()) if aliases is None else []
+        named = aliases_of(options)
+        routing = list(findings_about_routing()) if named is None else []
+        aliases = list(aliases_to_inspect()) if named is None else named
         inspector = Inspector()
-        bar = tqdm(list(aliases_to_inspect()) if aliases is None else aliases, unit="database", leave=False, disable=None)
-        reports = [inspector.inspect(alias) for alias in bar]
+        reports = [inspector.inspect(alias) for alias in tqdm(aliases, unit="database", leave=False, disable=None)]
         if options["json"]:
             self.stdout.write(json.dumps(as_data(reports, routing), indent=2))
         else:
@@ -81,9 +76,9 @@ def aliases_of(options: dict[str, Any]) -> list[str] | None:
     """What the options name; ``None`` for every database."""
     if not any(options.get(name) for name in ("database", "tenant")):
         return None
-    if options.get("database") in connections:
+    if options.get("database") in usable_aliases():
         return [options["database"]]
-    if DEFAULT_DB_ALIAS in connections and (problem := problem_of(DEFAULT_DB_ALIAS)):
+    if DEFAULT_DB_ALIAS in usable_aliases() and (problem := problem_of(DEFAULT_DB_ALIAS)):
         raise CommandError(problem, returncode=UNREACHABLE)  # what isn't listed may be looked up there
     return list(get_targets().databases(options))
 

@@ -1,6 +1,5 @@
 """What a database should hold at its point of the migrations' history; computed once for all that are at the same."""
 
-from collections.abc import Iterable
 from functools import cached_property
 
 from django.db import router
@@ -60,22 +59,23 @@ class Blueprint:
                 state = migration.mutate_state(state, preserve=False)
         return list(state.apps.get_models(include_auto_created=True))
 
-    def tables(self, alias: str, connection: BaseDatabaseWrapper) -> dict[str, type[Model]]:
-        """The tables that should be on ``alias``, by name."""
+    def is_migrated(self, model: type[Model]) -> bool:
+        """Whether migrations make its table, rather than ``migrate --run-syncdb``."""
+        return model._meta.app_label not in self.loader.unmigrated_apps
+
+    def tables(self, connection: BaseDatabaseWrapper) -> dict[str, type[Model]]:
+        """The tables that should be there, by name."""
         return {
             model._meta.db_table: model
             for model in self.models
-            if model._meta.can_migrate(connection) and router.allow_migrate_model(alias, model)
+            if model._meta.can_migrate(connection) and router.allow_migrate_model(connection.alias, model)
         }
 
     def rolled_back_with(self, app_label: str) -> set[Key]:
         """The records that ``migrate app_label zero`` removes: it takes the app's dependants along."""
         graph = self.loader.graph
         return {
-            key
-            for root in graph.root_nodes(app_label)
-            for key in graph.backwards_plan(root)
-            if key in self.applied
+            key for root in graph.root_nodes(app_label) for key in graph.backwards_plan(root) if key in self.applied
         }
 
 
