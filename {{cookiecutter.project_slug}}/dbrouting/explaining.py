@@ -97,7 +97,7 @@ def tables(models: Iterable[type[Model]], aliases: Collection[str]) -> Iterator[
         homes = [alias for alias, opinion in opinions.items() if opinion.answer is not False and not opinion.error]
         yield from (decision(opinions[alias], "migrate", model, alias) for alias in homes)
         if not homes:
-            yield Decision(meta.label, "migrate", None, None, "the routers allow it on no database")
+            yield Decision(meta.label, "migrate", None, None, f"allowed on none of {', '.join(aliases)}")
 
 
 def home_label(proxy: type[Model]) -> str:
