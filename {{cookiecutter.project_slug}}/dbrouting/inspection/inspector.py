@@ -11,7 +11,7 @@ from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
 from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
 from dbrouting.inspection.records import differences_of_records, left_over_records
-from dbrouting.inspection.tables import differences_of_tables, unexpected_tables
+from dbrouting.inspection.tables import differences_of_tables, stray_tables
 from dbrouting.mapping import let_go
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of
@@ -43,15 +43,16 @@ class Inspector:
     def inspect(self, alias: str) -> Report:
         if problem := problem_of(alias):
             return Report(alias, problem=problem)
+        report = Report(alias, server_of(connections[alias]))
         try:
-            connection = connections[alias]
-            report = Report(alias, server_of(connection), is_read_only(connection))
-            report.findings = sorted(self.findings(report), key=lambda finding: SEVERITIES.index(finding.severity))
+            report.is_read_only = is_read_only(connections[alias])
+            report.findings += self.findings(report)
         except DatabaseError as error:
-            what = f"It can't be inspected: {' '.join(str(error).split())}"
-            return Report(alias, findings=[Finding("error", what)])
+            what = f"Not everything could be looked at: {' '.join(str(error).split())}"
+            report.findings.append(Finding("error", what))
         finally:
             let_go(alias)
+        report.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         return report
 
     def findings(self, report: Report) -> Findings:
@@ -62,12 +63,12 @@ class Inspector:
                 yield from self.differences_of_copy(connection, source, names)
                 return
             blueprint = self.blueprints.of(connection)
-            yield from unexpected_tables(blueprint, names, cursor)
             if apps_on(report.alias):
                 yield from refused_writes(report)
                 yield from differences_of_tables(blueprint, names, cursor)
                 yield from differences_of_records(report.alias, blueprint)
                 yield from left_over_records(report.alias, blueprint)
+            yield from stray_tables(blueprint, names, cursor)
 
     def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:
         """What a replica lacks has to come by replication: no command of ours brings it."""
@@ -75,7 +76,10 @@ class Inspector:
             return
         original = connections[source]
         if missing := set(original.introspection.table_names()) - names:
-            yield Finding("error", f"It lacks tables of {source!r}, so it doesn't replicate it: {listed(missing)}.")
+            yield Finding(
+                "error",
+                f"It lacks tables of {source!r}, and either doesn't replicate it or is late: {listed(missing)}.",
+            )
         elif self.blueprints.of(original) is not self.blueprints.of(copy):
             yield Finding("warning", f"It hasn't the migrations of {source!r}: replication has stopped, or is late.")
 

@@ -32,6 +32,7 @@ def differences_of_tables(blueprint: Blueprint, names: set[str], cursor: CursorW
     """Tables and columns that should be there, and aren't."""
     if blueprint.contradictions:
         return  # what should be there can't be told until the records agree
+    yield from early_tables(blueprint, names, cursor)
     alias = cursor.db.alias
     expected = blueprint.tables(cursor.db)
     missing = {name: model for name, model in expected.items() if name not in names}
@@ -104,31 +105,36 @@ def missing_columns(model: type[Model], cursor: CursorWrapper) -> list[str]:
     return [field.column for field in fields if field.column and field.column.lower() not in present]
 
 
-def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
-    """Tables that are there, and shouldn't be; a database where no app lives may be somebody else's."""
+def early_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+    """Tables that are there before their migrations: their records were lost."""
+    early: dict[str, list[str]] = defaultdict(list)
+    for name, model in unexpected_tables(blueprint, names, cursor).items():
+        if model and router.allow_migrate_model(cursor.db.alias, model):
+            early[model._meta.app_label].append(name)
+    for app_label, found in early.items():
+        what = f"Tables are there whose migrations aren't recorded, so that `migrate` will fail: {listed(found)}."
+        yield Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={cursor.db.alias}",))
+
+
+def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+    """Tables that the routers don't allow here, or that nobody knows. A database without apps may be somebody else's."""
     alias = cursor.db.alias
     is_ours = bool(apps_on(alias))
-    expected = set() if blueprint.contradictions else set(blueprint.tables(cursor.db))
-    models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
-    early: dict[str, list[str]] = defaultdict(list)
-    unknown = []
-    for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables()):
-        if name not in models:
-            unknown.append(name)
-        elif router.allow_migrate_model(alias, models[name]):
-            early[models[name]._meta.app_label].append(name)
-        else:
-            yield stray_table(name, models[name], cursor, is_ours)
-    if not blueprint.contradictions:
-        yield from (early_tables(alias, app_label, found) for app_label, found in early.items())
+    unexpected = unexpected_tables(blueprint, names, cursor)
+    unknown = [name for name, model in unexpected.items() if model is None]
     if unknown and is_ours:
         command = f"{MANAGE} inspectdb {' '.join(unknown)} --database={alias}"
         yield Finding("info", f"Tables that no installed app knows: {listed(unknown)}.", (command,))
+    for name, model in unexpected.items():
+        if model and not router.allow_migrate_model(alias, model):
+            yield stray_table(name, model, cursor, is_ours)
 
 
-def early_tables(alias: str, app_label: str, names: list[str]) -> Finding:
-    what = f"Tables are there whose migrations aren't recorded, so that `migrate` will fail: {listed(names)}."
-    return Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={alias}",))
+def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:
+    """With the models that have such tables, if there are any."""
+    expected = set() if blueprint.contradictions else set(blueprint.tables(cursor.db))
+    models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
+    return {name: models.get(name) for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables())}
 
 
 def stray_table(name: str, model: type[Model], cursor: CursorWrapper, is_ours: bool) -> Finding:
