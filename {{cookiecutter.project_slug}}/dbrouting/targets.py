@@ -45,6 +45,10 @@ class DatabaseTargets:
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
         yield "", nullcontext()
 
+    def says_where(self, options: dict[str, Any]) -> bool:
+        """Whether the options name a target, instead of leaving it to the routers."""
+        return options.get("database") is not None
+
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
         """Aliases, for commands that act on one database after the other: each that holds tables, or the one named."""
         alias = options.get("database")

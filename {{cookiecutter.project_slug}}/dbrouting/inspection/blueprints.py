@@ -80,7 +80,7 @@ class Blueprint:
 
 
 class Blueprints:
-    """One for each set of records that is met: a thousand tenants at the same point share one."""
+    """One for each set of records that is met: a thousand databases at the same point share one."""
 
     def __init__(self) -> None:
         self._known: dict[frozenset[Key], Blueprint] = {}

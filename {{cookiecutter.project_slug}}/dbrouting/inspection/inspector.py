@@ -71,17 +71,17 @@ class Inspector:
             yield from stray_tables(blueprint, names, cursor)
 
     def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:
-        """What a replica lacks has to come by replication: no command of ours brings it."""
+        """What a copy lacks has to come from its source: no command of ours brings it."""
         if problem_of(source):
             return
         original = connections[source]
         if missing := set(original.introspection.table_names()) - names:
             yield Finding(
                 "error",
-                f"It lacks tables of {source!r}, and either doesn't replicate it or is late: {listed(missing)}.",
+                f"It lacks tables of {source!r}, and either doesn't copy it or is late: {listed(missing)}.",
             )
         elif self.blueprints.of(original) is not self.blueprints.of(copy):
-            yield Finding("warning", f"It hasn't the migrations of {source!r}: replication has stopped, or is late.")
+            yield Finding("warning", f"It hasn't the migrations of {source!r}: it is late, or no copy any more.")
 
 
 def aliases_to_inspect() -> Iterator[str]:

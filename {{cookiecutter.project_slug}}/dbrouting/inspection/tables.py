@@ -117,7 +117,7 @@ def early_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -
 
 
 def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
-    """Tables that the routers don't allow here, or that nobody knows. A database without apps may be somebody else's."""
+    """Tables that the routers don't allow here, or nobody knows; a database without apps may be somebody else's."""
     alias = cursor.db.alias
     is_ours = bool(apps_on(alias))
     unexpected = unexpected_tables(blueprint, names, cursor)

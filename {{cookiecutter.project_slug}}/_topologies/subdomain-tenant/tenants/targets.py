@@ -50,6 +50,9 @@ class TenantTargets(DatabaseTargets):
             yield tenant.name, tenant_context(tenant)
             let_go(tenant.alias)
 
+    def says_where(self, options: dict[str, Any]) -> bool:
+        return bool(options.get("tenant")) or super().says_where(options)
+
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
         if not options.get("tenant"):
             yield from super().databases(options)

@@ -74,7 +74,7 @@ class Command(BaseCommand):
 
 def aliases_of(options: dict[str, Any]) -> list[str] | None:
     """What the options name; ``None`` for every database."""
-    if not any(options.get(name) for name in ("database", "tenant")):
+    if not get_targets().says_where(options):
         return None
     if options.get("database") in usable_aliases():
         return [options["database"]]

@@ -36,9 +36,8 @@ class Command(BaseCommand):
 
 def decisions_about(models: list[type[Model]], options: dict[str, Any]) -> list[Decision]:
     """The rule, or what holds for the targets that the options name."""
-    if not any(options.get(name) for name in ("database", "tenant")):
-        return explain_rule(models)
-    return explain(models, get_targets().each(options))
+    targets = get_targets()
+    return explain(models, targets.each(options)) if targets.says_where(options) else explain_rule(models)
 
 
 def models_named(names: list[str]) -> list[type[Model]]:
