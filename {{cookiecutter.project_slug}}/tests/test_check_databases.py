@@ -97,6 +97,15 @@ def test_nothing_but_questions_is_asked() -> None:
     assert "SELECT" in asked
 
 
+def test_each_connection_is_let_go_before_the_next_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go: list[str] = []
+    monkeypatch.setattr(inspector, "let_go", let_go.append)
+
+    run_command()
+
+    assert let_go == usable_aliases()
+
+
 # Missing
 
 

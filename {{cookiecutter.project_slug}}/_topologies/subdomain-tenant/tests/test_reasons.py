@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections
 from django.db.models import Model
 
 from accounts.models import User
@@ -56,6 +57,22 @@ def test_a_tenant_can_be_named(globex: CurrentTenant) -> None:
 def test_a_tenant_that_is_not_there_is_refused() -> None:
     with pytest.raises(CommandError, match="initech"):
         output_of("check_databases", "--tenant=initech")
+
+
+@pytest.mark.django_db
+@pytest.mark.no_tenant
+def test_where_the_tenants_are_looked_up_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connections["default"], "ensure_connection", refuse)
+    monkeypatch.setattr(connections.settings, "unlisted", lambda: pytest.fail("The tenants were looked up."))
+
+    with pytest.raises(SystemExit) as stop:
+        output_of("check_databases")
+    with pytest.raises(CommandError, match="'default' can't be reached") as error:
+        output_of("check_databases", "--tenant=globex")
+    assert stop.value.code == error.value.returncode == 2
 
 
 @pytest.mark.django_db
