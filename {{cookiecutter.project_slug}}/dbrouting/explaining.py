@@ -44,6 +44,9 @@ class Opinion(NamedTuple):
     answer: Any
     error: Exception | None = None
 
+    def allows(self, by_default: bool) -> bool:
+        return self.error is None and (by_default if self.router is None else bool(self.answer))
+
 
 def explain(models: Iterable[type[Model]], situations: Iterable[Situation]) -> list[Decision]:
     """Every decision about ``models``, for each model in the order of ``OPERATIONS``."""
@@ -70,13 +73,16 @@ def every_model() -> list[type[Model]]:
     return sorted(apps.get_models(include_auto_created=True), key=lambda model: model._meta.label)
 
 
-def queries(models: Iterable[type[Model]], situation: Situation) -> Iterator[Decision]:
+def queries(models: Iterable[type[Model]], situation: Situation) -> list[Decision]:
     when, context = situation
     with context:
-        for model in models:
-            yield query("read", model, when)
-            yield query("write", model, when)
-            yield from refused_relations(model, when)
+        return [one for model in models for one in queries_of(model, when)]
+
+
+def queries_of(model: type[Model], when: str) -> Iterator[Decision]:
+    yield query("read", model, when)
+    yield query("write", model, when)
+    yield from refused_relations(model, when)
 
 
 def query(operation: str, model: type[Model], when: str = "") -> Decision:
@@ -94,7 +100,7 @@ def tables(models: Iterable[type[Model]], aliases: Collection[str]) -> Iterator[
             yield Decision(meta.label, "migrate", None, None, reason)
             continue
         opinions = {alias: table_opinion(model, alias) for alias in aliases}
-        homes = [alias for alias, opinion in opinions.items() if opinion.answer is not False and not opinion.error]
+        homes = [alias for alias, opinion in opinions.items() if opinion.allows(by_default=True)]
         yield from (decision(opinions[alias], "migrate", model, alias) for alias in homes)
         if not homes:
             yield Decision(meta.label, "migrate", None, None, f"allowed on none of {', '.join(aliases)}")
@@ -121,7 +127,7 @@ def refused_relations(model: type[Model], when: str) -> Iterator[Decision]:
         # Read from nowhere, with every field deferred: no default is computed, and no query made.
         pair = (model.from_db(here.alias, [], []), target.from_db(there.alias, [], []))
         opinion = first_opinion("allow_relation", *pair)
-        if opinion.answer is False or (opinion.answer is None and here.alias != there.alias):
+        if not opinion.allows(by_default=here.alias == there.alias):
             reason = f"{field.name}: {target._meta.label} is on {there.alias}"
             yield decision(opinion, "relation", model, None, when)._replace(reason=reason)
 
