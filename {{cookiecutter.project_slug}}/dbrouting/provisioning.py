@@ -168,6 +168,11 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
     return name == ":memory:" or "mode=memory" in name
 
 
+def is_missing_file(connection: BaseDatabaseWrapper) -> bool:
+    """Whether connecting would make an empty database, as SQLite does; a server refuses."""
+    return connection.vendor == "sqlite" and not database_exists(connection)
+
+
 def sqlite_path(connection: BaseDatabaseWrapper) -> Path:
     """The file of an SQLite database, whose name may be a URI such as ``file:/data/shop.sqlite3?mode=ro``."""
     name = str(connection.settings_dict["NAME"])

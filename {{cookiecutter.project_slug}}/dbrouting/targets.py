@@ -73,7 +73,8 @@ class DatabaseTargets:
         raise CommandError(f"Which database? Add one of: {', '.join(f'--database={alias}' for alias in homes)}.")
 
     def are_named(self, options: dict[str, Any]) -> bool:
-        return options["database"] is not None
+        """Whether the options say which databases, instead of leaving it to the routers."""
+        return options.get("database") is not None
 
     def named(self, options: dict[str, Any]) -> str | None:
         """The alias that the options name, if they do and there is such a database."""

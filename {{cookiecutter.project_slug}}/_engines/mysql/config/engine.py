@@ -37,6 +37,8 @@ OPTIONS: dict[str, Any] = {
     # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
     "connect_timeout": 5,
 }
+# Whether the server, or this session, refuses to write.
+ASK_READ_ONLY = "SELECT @@global.read_only"
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 
 

@@ -34,6 +34,8 @@ OPTIONS: dict[str, Any] = {
 # processes with more threads than that, and those which wait longer than the timeout get an error, not a connection. A
 # pool has threads of its own: no more workers than it needs.
 POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5, "num_workers": 1}
+# Whether the server, or this session, refuses to write.
+ASK_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
 
 
 def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:

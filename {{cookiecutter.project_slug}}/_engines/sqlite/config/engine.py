@@ -18,6 +18,8 @@ OPTIONS: dict[str, Any] = {
     # Readers and a writer don't block each other. The mode stays in the file; NORMAL is durable enough with it.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
 }
+# Whether the server, or this session, refuses to write.
+ASK_READ_ONLY = "PRAGMA query_only"
 
 
 def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:

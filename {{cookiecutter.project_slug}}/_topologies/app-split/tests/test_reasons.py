@@ -1,0 +1,38 @@
+"""``show_routing`` and ``check_databases`` know what the map says, and what it leaves out."""
+
+from typing import Any
+
+from catalogue.models import Product
+from dbrouting.explaining import explain_rule
+from dbrouting.inspection.routing import findings_about_routing
+from orders.models import Order
+
+
+def test_the_map_is_the_reason() -> None:
+    rule = explain_rule([Order])
+
+    assert {(one.operation, one.alias) for one in rule} == {
+        ("read", "orders_db"),
+        ("write", "orders_db"),
+        ("migrate", "orders_db"),
+    }
+    assert {one.reason for one in rule} == {'DATABASE_APPS_MAPPING["orders"]'}
+
+
+def test_an_app_that_nobody_mapped_is_pointed_out(settings: Any) -> None:
+    settings.DATABASE_APPS_MAPPING = {
+        label: alias for label, alias in settings.DATABASE_APPS_MAPPING.items() if label != "catalogue"
+    }
+
+    assert {one.reason for one in explain_rule([Product])} == {"not in DATABASE_APPS_MAPPING, so default"}
+    [finding] = findings_about_routing()
+    assert finding.severity == "info"
+    assert "catalogue" in finding.what
+
+
+def test_an_app_that_is_mapped_to_no_database_of_the_projects_is_an_error(settings: Any) -> None:
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "catalogue": "shelf"}
+
+    errors = [finding for finding in findings_about_routing() if finding.severity == "error"]
+
+    assert any("catalogue.Product is on no database" in finding.what for finding in errors)

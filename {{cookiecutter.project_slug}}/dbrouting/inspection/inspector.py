@@ -1,0 +1,121 @@
+"""Inspect one database after the other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from config import engine
+from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
+from dbrouting.inspection.blueprints import Blueprints
+from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
+from dbrouting.inspection.records import differences_of_records, left_over_records
+from dbrouting.inspection.tables import differences_of_tables, stray_tables
+from dbrouting.mapping import let_go
+from dbrouting.provisioning import is_missing_file
+from dbrouting.reachability import describe, variable_of
+
+AGAIN = f"{MANAGE} check_databases"
+
+
+@dataclass
+class Report:
+    """What was found on one database; ``problem`` says why nothing could be, if it couldn't be reached."""
+
+    alias: str
+    server: str = ""
+    is_read_only: bool = False
+    problem: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_reachable(self) -> bool:
+        return not self.problem
+
+
+class Inspector:
+    """Remembers what databases have in common."""
+
+    def __init__(self) -> None:
+        self.blueprints = Blueprints()
+
+    def inspect(self, alias: str) -> Report:
+        if problem := problem_of(alias):
+            return Report(alias, problem=problem)
+        report = Report(alias, server_of(connections[alias]))
+        try:
+            report.is_read_only = is_read_only(connections[alias])
+            report.findings += self.findings(report)
+        except DatabaseError as error:
+            what = f"Not everything could be looked at: {' '.join(str(error).split())}"
+            report.findings.append(Finding("error", what))
+        finally:
+            let_go(alias)
+        report.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+        return report
+
+    def findings(self, report: Report) -> Findings:
+        connection = connections[report.alias]
+        with connection.cursor() as cursor:
+            names = set(connection.introspection.table_names(cursor))
+            if source := connection.settings_dict["TEST"]["MIRROR"]:
+                yield from self.differences_of_copy(connection, source, names)
+                return
+            blueprint = self.blueprints.of(connection)
+            if apps_on(report.alias):
+                yield from refused_writes(report)
+                yield from differences_of_tables(blueprint, names, cursor)
+                yield from differences_of_records(report.alias, blueprint)
+                yield from left_over_records(report.alias, blueprint)
+            yield from stray_tables(blueprint, names, cursor)
+
+    def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:
+        """What a copy lacks has to come from its source: no command of ours brings it."""
+        if problem_of(source):
+            return
+        original = connections[source]
+        if missing := set(original.introspection.table_names()) - names:
+            yield Finding(
+                "error",
+                f"It lacks tables of {source!r}, and either doesn't copy it or is late: {listed(missing)}.",
+            )
+        elif self.blueprints.of(original) is not self.blueprints.of(copy):
+            yield Finding("warning", f"It hasn't the migrations of {source!r}: it is late, or no copy any more.")
+
+
+def aliases_to_inspect() -> Iterator[str]:
+    """Every listed one, then those that are looked up in the default one, if that can be done."""
+    yield from usable_aliases()
+    if DEFAULT_DB_ALIAS not in usable_aliases() or not problem_of(DEFAULT_DB_ALIAS):
+        yield from unlisted_aliases()
+
+
+def problem_of(alias: str) -> str:
+    """Why ``alias`` can't be reached; empty if it can. A missing file is not made by looking."""
+    connection = connections[alias]
+    if is_missing_file(connection):
+        return describe(alias, FileNotFoundError("there is no such file"), then=AGAIN)
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        return describe(alias, error, then=AGAIN)
+    return ""
+
+
+def server_of(connection: BaseDatabaseWrapper) -> str:
+    return f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
+
+
+def is_read_only(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the server, or its sessions, refuse to write."""
+    with connection.cursor() as cursor:
+        cursor.execute(engine.ASK_READ_ONLY)
+        return bool(cursor.fetchone()[0])
+
+
+def refused_writes(report: Report) -> Findings:
+    """After a fail-over, for instance: the URL leads to what is a standby now."""
+    if report.is_read_only:
+        variable = variable_of(report.alias)
+        yield Finding("error", f"The server refuses to write, and writes come here. {variable} must lead to another.")

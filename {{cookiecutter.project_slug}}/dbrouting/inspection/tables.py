@@ -1,0 +1,164 @@
+"""The tables that there are, beside those that the applied migrations made and the routers allow."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import router
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Model
+
+from dbrouting.aliases import apps_on, lives_on
+from dbrouting.explaining import every_model
+from dbrouting.inspection.blueprints import Blueprint, Key
+from dbrouting.inspection.findings import MANAGE, Finding, Findings, in_shell, listed
+from dbrouting.provisioning import quoted
+
+Tables = dict[str, type[Model]]
+
+ENOUGH_ROWS = 1000
+# Apps whose tables get rows after each ``migrate``.
+FILLED_BY_MIGRATE = ("contenttypes", "auth", "sites")
+# Tables that are no model's and nobody's fault: Django's own, PostGIS's and SpatiaLite's.
+FAMILIAR_TABLES = frozenset(
+    {
+        *("django_migrations", "spatial_ref_sys", "geometry_columns", "geography_columns"),
+        *("raster_columns", "raster_overviews"),
+    }
+)
+
+
+def differences_of_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+    """Tables and columns that should be there, and aren't."""
+    if blueprint.contradictions:
+        return  # what should be there can't be told until the records agree
+    yield from early_tables(blueprint, names, cursor)
+    alias = cursor.db.alias
+    expected = blueprint.tables(cursor.db)
+    missing = {name: model for name, model in expected.items() if name not in names}
+    without_migrations = {name for name, model in missing.items() if not blueprint.is_migrated(model)}
+    if without_migrations:
+        what = f"Tables of apps without migrations are missing: {listed(without_migrations)}."
+        yield Finding("error", what, (f"{MANAGE} migrate --run-syncdb --database={alias}",))
+    yield from trapped_tables(alias, blueprint, expected, missing.keys() - without_migrations)
+    for name in sorted(expected.keys() - missing.keys()):
+        if columns := missing_columns(expected[name], cursor):
+            what = (
+                f"The table {name} lacks columns, though their migrations are recorded as applied: {listed(columns)}."
+            )
+            yield Finding("error", what, (in_shell("add_columns", alias, name, *columns),))
+
+
+def trapped_tables(alias: str, blueprint: Blueprint, expected: Tables, missing: set[str]) -> Findings:
+    """Missing tables whose migrations ``migrate`` takes for applied.
+
+    It can run them once more if nothing of what they made is left; otherwise tables are made one by one.
+    """
+    labels = apps_to_repeat(alias, blueprint, expected, missing)
+    repeated = {name for name in missing if expected[name]._meta.app_label in labels}
+    why = "Tables are missing, though their migrations are recorded as applied"
+    if alone := missing - repeated:
+        what = f"{why}: {listed(alone)}. Rows that migrations put there are not put there again."
+        yield Finding("error", what, (in_shell("create_tables", alias, *sorted(alone)),))
+    if repeated:
+        forget = [f"{MANAGE} migrate {label} zero --fake --database={alias}" for label in to_forget(labels, blueprint)]
+        yield Finding("error", f"{why}: {listed(repeated)}.", (*forget, f"{MANAGE} migrate --database={alias}"))
+
+
+def apps_to_repeat(alias: str, blueprint: Blueprint, expected: Tables, missing: set[str]) -> set[str]:
+    """Apps none of whose tables are there.
+
+    ``migrate APP zero --fake`` forgets the records of its dependants too, which would then be run on tables that are
+    there. So an app is one of these only if each dependant that lives here is, too.
+    """
+    present = {model._meta.app_label for name, model in expected.items() if name not in missing}
+    found = {expected[name]._meta.app_label for name in missing} - present
+    while True:
+        tied = {
+            label
+            for label in found
+            if any(other not in found and lives_on(other, alias) for other, _ in blueprint.rolled_back_with(label))
+        }
+        if not tied:
+            return found
+        found -= tied
+
+
+def to_forget(labels: set[str], blueprint: Blueprint) -> Iterator[str]:
+    """Those of ``labels`` that take all of them along, in an order in which ``migrate`` doesn't stumble.
+
+    At its end it fills some apps' tables, unless they are forgotten.
+    """
+    gone: set[Key] = set()
+    in_order = dict.fromkeys([*FILLED_BY_MIGRATE, *(label for label, _ in blueprint.order)])
+    for label in (label for label in in_order if label in labels):
+        records = blueprint.rolled_back_with(label)
+        if not {key for key in records if key[0] == label} <= gone:
+            gone |= records
+            yield label
+
+
+def missing_columns(model: type[Model], cursor: CursorWrapper) -> list[str]:
+    cursor.execute(f"SELECT * FROM {quoted(cursor.db, model._meta.db_table)} WHERE 1 = 0")
+    present = {column[0].lower() for column in cursor.description or ()}
+    fields = model._meta.local_concrete_fields
+    return [field.column for field in fields if field.column and field.column.lower() not in present]
+
+
+def early_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+    """Tables that are there before their migrations: their records were lost."""
+    early: dict[str, list[str]] = defaultdict(list)
+    for name, model in unexpected_tables(blueprint, names, cursor).items():
+        if model and router.allow_migrate_model(cursor.db.alias, model):
+            early[model._meta.app_label].append(name)
+    for app_label, found in early.items():
+        what = f"Tables are there whose migrations aren't recorded, so that `migrate` will fail: {listed(found)}."
+        yield Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={cursor.db.alias}",))
+
+
+def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+    """Tables that the routers don't allow here, or nobody knows; a database without apps may be somebody else's."""
+    alias = cursor.db.alias
+    is_ours = bool(apps_on(alias))
+    unexpected = unexpected_tables(blueprint, names, cursor)
+    unknown = [name for name, model in unexpected.items() if model is None]
+    if unknown and is_ours:
+        command = f"{MANAGE} inspectdb {' '.join(unknown)} --database={alias}"
+        yield Finding("info", f"Tables that no installed app knows: {listed(unknown)}.", (command,))
+    for name, model in unexpected.items():
+        if model and not router.allow_migrate_model(alias, model):
+            yield stray_table(name, model, cursor, is_ours)
+
+
+def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:
+    """With the models that have such tables, if there are any."""
+    expected = set() if blueprint.contradictions else set(blueprint.tables(cursor.db))
+    models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
+    return {name: models.get(name) for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables())}
+
+
+def stray_table(name: str, model: type[Model], cursor: CursorWrapper, is_ours: bool) -> Finding:
+    table, alias = quoted(cursor.db, name), cursor.db.alias
+    what = f"The table {name} is {model._meta.label}'s, which the routers don't allow here; it"
+    drop = f"echo 'DROP TABLE {table};' | {MANAGE} dbshell --database={alias}"
+    rows = rows_in(table, cursor)
+    if not rows:
+        return Finding("info", f"{what} is empty.", (drop,))
+    look = f"echo 'SELECT * FROM {table};' | {MANAGE} dbshell --database={alias}"
+    what = f"{what} has {rows} that no query finds. Copy what you need first."
+    return Finding("warning" if is_ours else "info", what, (look, drop))
+
+
+def rows_in(table: str, cursor: CursorWrapper) -> str:
+    """How many rows a table has, in words; a large one isn't counted to its end."""
+    cursor.execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} LIMIT {ENOUGH_ROWS + 1}) AS counted")
+    count = cursor.fetchone()[0]
+    if count > ENOUGH_ROWS:
+        return f"more than {ENOUGH_ROWS} rows"
+    return f"{count} row{'s' * (count > 1)}" if count else ""
+
+
+def cache_tables() -> set[str]:
+    """Those that ``createcachetable`` makes."""
+    backend = "django.core.cache.backends.db.DatabaseCache"
+    return {str(cache.get("LOCATION")) for cache in settings.CACHES.values() if cache.get("BACKEND") == backend}
