@@ -1,8 +1,8 @@
 """Doing what a page says: its commands are typed, its changes made, its SQL executed, in the order of the page.
 
-`console` is typed, line by line. `diff` changes the file that its first line, `--- path`, names: each hunk, up to `@@`,
-must be found once; one that only adds goes to the end. `python` and `html` are files, named by their first line. `sql` is
-given to whoever asked. Fences of other kinds are for the reader.
+`console` is typed, line by line. `diff` changes the file that its first line, `--- path`, names: what each hunk, up to
+`@@`, takes must be there once; one that only adds goes to the end. `python` and `html` are files, named by their first
+line. `sql` is given to whoever asked. Fences of other kinds are for the reader.
 """
 
 import re
@@ -23,7 +23,7 @@ class Recipe:
     """The sections of a page by their headings, of the second level."""
 
     def __init__(self, markdown: str) -> None:
-        title, *sections = re.split(r"^## ", markdown, flags=re.MULTILINE)
+        _, *sections = re.split(r"^## ", markdown, flags=re.MULTILINE)
         self.sections = {head: body for head, _, body in (section.partition("\n") for section in sections)}
 
     def steps(self, heading: str) -> Iterator[Step]:
