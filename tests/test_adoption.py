@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from baking import COMBINATIONS, TEMPLATE, Combination, variants
+from baking import COMBINATIONS, SQLITE, TEMPLATE, Combination, variants
 from conftest import DatabasesOf
 from databases import Databases, OnServers, Place, Rows
 from processes import free_port, run, serving
@@ -45,6 +45,7 @@ DATABASES = {{
 """
 # Of eight orders the last two were deleted. SQLite has forgotten them when a migration has changed the table.
 NEXT_ORDER = {"sqlite": 7, "postgresql": 9, "mysql": 9}
+BOOKKEEPING = ["django_migrations", "django_content_type", "auth_permission"]
 ORDER_TABLES = ["orders_label", "orders_order", "orders_order_labels", "orders_orderline"]
 
 
@@ -56,7 +57,8 @@ class Shop:
         self.template = template
         self.engine = combination.database_engine
         self.browser = httpx.Client(timeout=30)
-        self.page = PAGE
+        self.page = PAGE.replace("topology=app-split", f"topology={combination.topology}")
+        self.pages = ("", "")  # what a visitor saw before
         shutil.copytree(OLD_PROJECT, folder)
         if self.engine != "sqlite":
             (folder / ".env").write_text(
@@ -76,7 +78,7 @@ class Shop:
         settings = self.folder / "mysite" / "settings.py"
         written = ON_A_SERVER.format(engine=self.engine, url=url, name=name)
         settings.write_text(settings.read_text("utf-8").replace(ON_SQLITE, written), "utf-8")
-        self.page = PAGE.replace(removed(ON_SQLITE), removed(written))
+        self.page = self.page.replace(removed(ON_SQLITE), removed(written))
         if self.engine == "mysql":
             driver = self.folder / "mysite" / "__init__.py"
             driver.write_text("import pymysql\n\npymysql.install_as_MySQLdb()\n", "utf-8")
@@ -116,8 +118,9 @@ class Shop:
         log = self.folder.parent / "server.log"
         with serving(self.folder, command, port, log, **self.databases.environment) as address:
 
-            def ask(path: str, **form: object) -> httpx.Response:
-                response = self.browser.request("POST" if form else "GET", address + path, data=form)
+            def ask(path: str, host: str = "first.localhost", **form: object) -> httpx.Response:
+                headers = {"Host": host}
+                response = self.browser.request("POST" if form else "GET", address + path, data=form, headers=headers)
                 assert response.status_code in (200, 302), response.text
                 return response
 
@@ -139,26 +142,34 @@ def shop(tmp_path: Path, template: Path, databases: DatabasesOf, combination: Co
     shop = Shop(tmp_path / "shop", template, combination, databases)
     shop.type("python manage.py migrate --verbosity 0")
     shop.type("python manage.py shell < rows.py")
+    with shop.open() as ask:
+        shop.log_in(ask)
+        shop.pages = pages_of(ask)
     return shop
+
+
+def pages_of(ask: Callable[..., httpx.Response]) -> tuple[str, str]:
+    return ask("/").text, ask("/report/").text
+
+
+def on_sqlite(topology: str) -> pytest.MarkDecorator:
+    return variants([combination for combination in SQLITE if combination.topology == topology])
 
 
 @variants([combination for combination in COMBINATIONS if combination.topology == "app-split"])
 def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) -> None:
-    with shop.open() as ask:
-        shop.log_in(ask)
-        pages = ask("/").text, ask("/report/").text
     before = shop.databases.content(shop.old)
     orders = shop.rows(shop.old, ORDER_TABLES)
 
-    shop.follow("Copy the routing in", "Begin with one database")
+    shop.follow("Copy the routing in", "Guard the old migrations", "app-split: begin with one database")
 
     assert shop.databases.content(shop.old) == before
 
-    shop.follow("Cut the relations", "Squash the app's migrations")
+    shop.follow("app-split: cut the relations", "app-split: squash the app's migrations")
 
     assert shop.rows(shop.old, ORDER_TABLES) == orders
 
-    shop.follow("Move the rows")
+    shop.follow("app-split: move the rows")
 
     new = shop.databases.place_of("ORDERS_DATABASE_URL")
     assert shop.rows(new, ORDER_TABLES) == orders
@@ -166,7 +177,7 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
     assert not {*ORDER_TABLES} & {*shop.databases.tables(shop.old)}
     (sencha,) = shop.databases.rows(shop.old, "catalogue_product", "WHERE name = %s", "Sencha")
     with shop.open() as ask:
-        assert (ask("/").text, ask("/report/").text) == pages
+        assert pages_of(ask) == shop.pages
         ask("/place/", product=sencha["id"])  # bob is still logged in
         assert "Order 3 of bob: 1 x Sencha" in ask("/").text
     *_, placed = shop.rows(new, ["orders_order"])["orders_order"]
@@ -177,3 +188,41 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
 
 def moved(orders: dict[str, Rows]) -> dict[str, Rows]:
     return {f"moved_{table}": rows for table, rows in orders.items()}
+
+
+@on_sqlite("primary-replica")
+def test_an_existing_project_reads_from_replicas(shop: Shop) -> None:
+    before = shop.databases.content(shop.old)
+
+    shop.follow("Copy the routing in", "Guard the old migrations", "primary-replica")
+
+    assert shop.databases.content(shop.old) == before
+    where = "from orders.models import Order; print(Order.objects.all().db)"
+    assert shop.type(f"python manage.py shell --verbosity 0 -c '{where}'").strip() == "replica1"
+    with shop.open() as ask:
+        assert pages_of(ask) == shop.pages
+        ask("/place/", product=1)
+        assert "Order 3 of bob: 1 x Sencha" in ask("/").text
+
+
+@on_sqlite("subdomain-tenant")
+def test_an_existing_project_becomes_the_first_tenant(shop: Shop) -> None:
+    before = shop.databases.content(shop.old)
+
+    shop.follow("Copy the routing in", "Guard the old migrations", "subdomain-tenant")
+
+    after = shop.databases.content(shop.old)
+    assert {table for table in before if before[table] != after[table]} == {*BOOKKEEPING, "sqlite_sequence"}
+    assert all({*before[table]} < {*after[table]} for table in BOOKKEEPING)
+    with shop.open() as ask:
+        assert pages_of(ask) == shop.pages
+        assert "ann" not in ask("/", host="second.localhost").text
+
+    shop.follow("subdomain-tenant: a tenant like the others")
+
+    assert shop.databases.content(Place(str(shop.folder / "tenant_first.sqlite3"))) == after
+    assert "first.localhost" in shop.type("python manage.py list_tenants")
+    with shop.open() as ask:
+        assert pages_of(ask) == shop.pages
+        ask("/place/", product=1)
+        assert "Order 3 of bob: 1 x Sencha" in ask("/").text
