@@ -14,6 +14,7 @@ from dbrouting.aliases import is_dummy
 from dbrouting.checks import TAG
 from dbrouting.routers import home_of, home_of_model
 
+SETTINGS = ("DATABASE_APPS_MAPPING",)
 CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
 
 

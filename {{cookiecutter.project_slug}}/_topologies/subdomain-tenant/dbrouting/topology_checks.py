@@ -14,6 +14,14 @@ from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.overrides import OverrideRouter
 from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter
 
+SETTINGS = (
+    "SHARED_APPS",
+    "EVERY_SITE_APPS",
+    "DYNAMIC_DB_ROUTES",
+    "TENANT_BASE_DOMAIN",
+    "TENANT_LOOKUP",
+    "SHARED_URLCONF",
+)
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
 ROUTERS = (SharedAppsRouter, TenantOverrideRouter, TenantRouter)
 CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
