@@ -22,7 +22,7 @@ class DbRoutingConfig(AppConfig):
 
 
 def require_settings(names: Iterable[str]) -> None:
-    """Say at the start what a project that took this package over has forgotten; later it would be an AttributeError."""
+    """What a project that took this package over has forgotten is said at the start, not by an AttributeError later."""
     missing = [name for name in names if not hasattr(settings, name)]
     if missing:
         raise ImproperlyConfigured(

@@ -1,6 +1,7 @@
 """Which tenants the project's own commands act on."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from config import isolation
 from dbrouting.mapping import let_go
+from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, tenant_context
 from tenants.models import Tenant
@@ -55,6 +57,10 @@ class TenantTargets(DatabaseTargets):
         yield Access(
             settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
         )
+
+    def migrating(self, alias: str) -> AbstractContextManager[object]:
+        """Its tenant is not active, and who makes it may work for the shared site: neither may decide."""
+        return in_database(alias, write=True)
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""
