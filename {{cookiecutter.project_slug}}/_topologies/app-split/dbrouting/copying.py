@@ -17,7 +17,8 @@ from dbrouting.routers import home_of
 
 CHUNK = 500
 
-# The last key that a table has given out: no later row may get it, even if its own row is gone.
+# The last key that a table has given out: no later row may get it, even if its own row is gone. (MySQL, unlike MariaDB,
+# remembers the answer for a day: information_schema_stats_expiry. New rows still come after all that are there.)
 LAST_KEY = {
     "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = %(table)s",
     "postgresql": "SELECT pg_sequence_last_value(pg_get_serial_sequence(%(quoted)s, %(column)s)::regclass)",
