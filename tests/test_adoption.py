@@ -65,6 +65,8 @@ class Shop:
                 "DATABASE_URL=server://server/old\nORDERS_DATABASE_URL=server://server/orders\n"
             )
         self.databases: Databases = databases(folder, combination, "adopted_")
+        # Twenty commands are typed: what the first has compiled is compiled.
+        self.environment = {**self.databases.environment, "PYTHONDONTWRITEBYTECODE": ""}
         if isinstance(self.databases, OnServers):
             self.move_to(self.databases)
 
@@ -86,7 +88,7 @@ class Shop:
     def type(self, command: str) -> str:
         command = command.replace(GENERATE, f"python -m cookiecutter {self.template}")
         command = command.replace("database_engine=sqlite", f"database_engine={self.engine}")
-        return run(self.folder, "bash", "-euo", "pipefail", "-c", command, **self.databases.environment)
+        return run(self.folder, "bash", "-euo", "pipefail", "-c", command, **self.environment)
 
     def execute(self, sql: str) -> None:
         """On the old database."""
@@ -116,7 +118,7 @@ class Shop:
         port = free_port()
         command = [sys.executable, "-m", "gunicorn", "mysite.wsgi", "--bind", f"127.0.0.1:{port}"]
         log = self.folder.parent / "server.log"
-        with serving(self.folder, command, port, log, **self.databases.environment) as address:
+        with serving(self.folder, command, port, log, **self.environment) as address:
 
             def ask(path: str, host: str = "first.localhost", **form: object) -> httpx.Response:
                 headers = {"Host": host}
