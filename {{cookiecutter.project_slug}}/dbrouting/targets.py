@@ -118,6 +118,10 @@ class DatabaseTargets:
             if apps_on(alias):
                 yield Access(connections.settings[alias], connections.settings[alias]["NAME"])
 
+    def migrating(self, alias: str) -> AbstractContextManager[object]:
+        """What surrounds the migration of ``alias``: a package's data migrations know of routers only."""
+        return nullcontext()
+
     def prepare_demo(self) -> None:
         """Make whatever the demo data needs besides migrated databases: nothing, here."""
 

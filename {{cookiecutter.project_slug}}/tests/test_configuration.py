@@ -12,6 +12,7 @@ from config import engine
 from config.env import database, from_url
 from dbrouting import checks, reachability
 from dbrouting.aliases import usable_aliases
+from dbrouting.apps import require_settings
 
 
 def test_a_missing_url_names_alias_and_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +96,8 @@ def test_under_asgi_no_connection_is_kept() -> None:
     )
 
     assert run_python(others, "-c", script).splitlines()[-1] == "{0}"
+
+
+def test_settings_that_are_missing_are_named_together() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"missing: FIRST_OF_TWO, SECOND_OF_TWO\. .*config/databases\.py"):
+        require_settings(["BASE_DIR", "FIRST_OF_TWO", "SECOND_OF_TWO"])

@@ -1,9 +1,13 @@
 """What a visitor sees, and that each page tells where its rows came from."""
 
+from typing import Any
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.test import AsyncClient, Client
+from django.utils.functional import SimpleLazyObject
 
 from accounts.factories import UserFactory
 from catalogue.factories import CategoryFactory, ProductFactory
@@ -129,3 +133,14 @@ def test_admin_pages_open(site_client: Client, model: str, page: str) -> None:
     site_client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
 
     assert site_client.get(f"/admin/{model}/{page}").status_code == 200
+
+
+def test_the_user_of_a_request_can_be_written_to_a_foreign_key() -> None:
+    """`request.user` is a lazy proxy: neither its own type nor its state say what it stands for."""
+    user = UserFactory.create()
+    proxy: Any = SimpleLazyObject(lambda: user)
+
+    entry = LogEntry.objects.create(user=proxy, action_flag=CHANGE)
+
+    assert LogEntry.objects.get(user=proxy) == entry
+    assert entry.user == user

@@ -42,14 +42,15 @@ def alias_near(instance: Model | None, model: type[Model]) -> str:
     """Where the rows of ``model`` are, as seen from ``instance``.
 
     An object that was read elsewhere, through an override or ``.using()``, goes back where it came from when it is
-    saved, and finds the rows of the apps that share its home beside it.
+    saved, and finds the rows of the apps that share its home beside it. It may be a lazy proxy, as ``request.user`` is,
+    whose ``type()`` is no model.
     """
     home = home_of_model(model)
-    if instance is None or home_of_model(type(instance)) != home:
+    if instance is None or home_of_model(instance.__class__) != home:
         return home
     return instance._state.db or home
 
 
 def alias_of(instance: Model) -> str:
     """Where ``instance`` is, or will be once it is saved."""
-    return instance._state.db or home_of_model(type(instance))
+    return instance._state.db or home_of_model(instance.__class__)

@@ -24,6 +24,8 @@ from dbrouting.reachability import variable_of
 from dbrouting.relations import Databases, relations_across
 from dbrouting.routers import AppSplitRouter, home_of
 
+SETTINGS = ("DATABASE_APPS_MAPPING",)
+
 
 @register(TAG)
 def check_mapping_names(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

@@ -95,8 +95,11 @@ def permitted(alias: str | None, model: type[Model], instance: Model | None) -> 
 
 
 def origin_of(instance: Model | None) -> str | None:
-    """The database that ``instance`` was read from, a site's or another; shared rows and new ones have none."""
-    return None if instance is None or is_shared(type(instance)) else instance._state.db
+    """The database that ``instance`` was read from, a site's or another; shared rows and new ones have none.
+
+    It may be a lazy proxy, as ``request.user`` is, whose ``type()`` is no model.
+    """
+    return None if instance is None or is_shared(instance.__class__) else instance._state.db
 
 
 def same_site(alias: str, model: type[Model], instance: Model | None) -> str:

@@ -36,6 +36,14 @@ from dbrouting.relations import DATABASE_ON_DELETE, Databases, relations_across
 from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter, is_site
 from dbrouting.tenant_names import alias_of
 
+SETTINGS = (
+    "SHARED_APPS",
+    "EVERY_SITE_APPS",
+    "DYNAMIC_DB_ROUTES",
+    "TENANT_BASE_DOMAIN",
+    "TENANT_LOOKUP",
+    "SHARED_URLCONF",
+)
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
 ROUTERS = (SharedAppsRouter, TenantOverrideRouter, TenantRouter)
 # Stands for every tenant: what the routers and the configuration say of one, they say of all.

@@ -5,19 +5,19 @@ A site of its own, for the staff of a tenant has no business here. The tenants' 
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.http import HttpRequest
 
-from accounts.models import User
 from dbrouting.hosts import normalise_host
 from reference.models import Currency
 from tenants.models import Domain, Tenant
 
 shared_admin = admin.AdminSite(name="admin")
 shared_admin.site_header = "Tenants"
-shared_admin.register(User, UserAdmin)
+shared_admin.register(get_user_model(), UserAdmin)
 shared_admin.register(Group, GroupAdmin)
 
 

@@ -13,6 +13,7 @@ from django.db.models import Model
 from config import isolation
 from dbrouting.aliases import is_listed
 from dbrouting.mapping import let_go
+from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
 from dbrouting.tenant_names import name_of
@@ -131,6 +132,10 @@ class TenantTargets(DatabaseTargets):
         yield Access(
             settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
         )
+
+    def migrating(self, alias: str) -> AbstractContextManager[object]:
+        """Its tenant is not active, and who makes it may work for the shared site: neither may decide."""
+        return in_database(alias, write=True)
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""

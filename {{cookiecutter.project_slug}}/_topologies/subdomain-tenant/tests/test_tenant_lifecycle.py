@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connections
+from django.core.management.commands import migrate
+from django.db import OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.test import Client
@@ -22,8 +23,9 @@ from dbrouting.aliases import migratable_aliases
 from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, drop_database
-from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, tenant_context
+from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, shared_context, tenant_context
 from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, name_of
+from reference.models import Currency
 from tenants import services, targets
 from tenants.models import Domain, Tenant
 from tenants.services import TenantError, create_tenant
@@ -258,6 +260,24 @@ def test_migrate_knows_the_tenants_from_their_table() -> None:
     create_tenant("initech")
 
     assert list(migratable_aliases()) == ["default", "tenant_acme", "tenant_globex", "tenant_initech"]
+
+
+def test_data_migrations_that_only_ask_the_routers_write_to_the_database_being_migrated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of packages, which can't say `runs_on`; `create_tenant` migrates while it works for the shared site."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        migrate.Command,
+        "handle",
+        lambda *args, **options: asked.extend(map(router.db_for_write, (Product, User, Currency))),
+    )
+
+    with shared_context():
+        call_command("migrate", database="tenant_acme", verbosity=0)
+    call_command("migrate", database="tenant_globex", verbosity=0)
+
+    assert asked == ["tenant_acme", "tenant_acme", "default", "tenant_globex", "tenant_globex", "default"]
 
 
 def test_before_the_first_migration_there_are_no_tenants(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from dbrouting.aliases import apps_on, is_dummy, lives_on, migratable_aliases
 from dbrouting.mapping import let_go
 from dbrouting.provisioning import migration_lock
 from dbrouting.reachability import require_reachable, variable_of
+from dbrouting.targets import get_targets
 
 
 class Command(migrate.Command):
@@ -70,7 +71,7 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
-        with migration_lock(connections[alias]):
+        with migration_lock(connections[alias]), get_targets().migrating(alias):
             super().handle(*args, **options)
 
     def _report(self, failures: dict[str, BaseException], aliases: list[str]) -> None:
