@@ -15,6 +15,8 @@ from dbrouting.administration import names_in_tests, server_of
 from dbrouting.aliases import apps_on, usable_aliases
 from dbrouting.targets import Access, get_targets
 
+LEAST_LENGTH = 8  # of a new user's password: what is shorter was forgotten
+
 
 class Roles(NamedTuple):
     application: str
@@ -56,14 +58,18 @@ def require_users() -> None:
         )
 
 
-def grants_of_all(names: Names, unlisted: Iterable[str] = (), with_tests: bool = False) -> list[Grant]:
-    """What there is to grant, on ``unlisted`` aliases too; ``with_tests``, in the databases of the tests as well."""
+def grants_of_all(names: Names, unlisted: Iterable[str]) -> list[Grant]:
+    """What there is to grant on the listed aliases, and on ``unlisted`` ones."""
     aliases = {id(connections.settings[alias]): alias for alias in usable_aliases()}
     grants = [grant_of(access, names, aliases.get(id(access.config), "")) for access in get_targets().accesses()]
-    grants += [grant_on(alias, names) for alias in unlisted]
-    if with_tests:
-        grants += [grant._replace(name=name, alias="") for grant in grants for name in names_in_tests(grant.name)]
-    return without_repetitions(grants)
+    return [*grants, *(grant_on(alias, names) for alias in unlisted)]
+
+
+def in_tests(grants: Iterable[Grant]) -> Iterator[Grant]:
+    """The same in the databases of the tests."""
+    for grant in grants:
+        for name in names_in_tests(grant.name):
+            yield grant._replace(name=name, alias="")
 
 
 def grant_on(alias: str, names: Names) -> Grant:
@@ -113,8 +119,9 @@ def without_repetitions(grants: Iterable[Grant]) -> list[Grant]:
     return list(kept.values())
 
 
-def on_one_server(grants: list[Grant], server: str | None) -> list[Grant]:
-    """Those on ``server``, or all of them; raises CommandError unless one script, run once, can be for them."""
+def on_one_server(grants: Iterable[Grant], server: str | None) -> list[Grant]:
+    """Those on ``server``, or all of them. Raises CommandError if they are on several: a script is for one."""
+    grants = without_repetitions(grants)
     servers = sorted({grant.server for grant in grants})
     if server is not None and server not in servers:
         raise CommandError(f"No database is on the server {server!r}. There are: {', '.join(servers)}.")
@@ -132,7 +139,8 @@ def password_variables(roles: Iterable[str]) -> dict[str, str]:
     """Role → the variable that the client finds its password in, one for each."""
     variables: dict[str, str] = {}
     for role in roles:
-        plain = re.sub(r"[^a-z0-9_]", "_", role.lower()) + "_password"
-        taken = sum(variable.startswith(plain) for variable in variables.values())
-        variables[role] = f"{plain}_{taken + 1}" if taken else plain
+        variable = re.sub(r"[^a-z0-9_]", "_", role.lower()) + "_password"
+        while variable in variables.values():
+            variable += "_"
+        variables[role] = variable
     return variables

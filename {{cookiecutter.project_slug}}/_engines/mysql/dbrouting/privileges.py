@@ -4,55 +4,57 @@ Rights are to databases by name or by the beginning of names, and so to all that
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from dbrouting.grants import Grant, all_roles, password_variables
+from dbrouting.grants import LEAST_LENGTH, Grant, all_roles, password_variables
 from dbrouting.server_users import ANY_HOST, pattern
 
 KNOWS_PATTERNS = True
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 TABLES = "CREATE, ALTER, DROP, INDEX, REFERENCES"
 
-# Quotes as they are written here, and no user made by a GRANT.
-SESSION = "SET SESSION sql_mode = 'TRADITIONAL';\n"
+HEADING = """\
+-- Rights on the server {server}. An administrator runs this with its client, mysql or mariadb:
+--   cat passwords.sql grants.sql | mysql --host={host} --port={port} --user=root --password
+-- passwords.sql, for your eyes only, has such lines for the users that are missing. The others keep their passwords.
+{passwords}
+SET SESSION sql_mode = 'TRADITIONAL'; -- so that quotes mean what they mean here, and no GRANT makes a user
+"""
 RUN = "PREPARE statement FROM @statement;\nEXECUTE statement;\nDEALLOCATE PREPARE statement;\n"
-# The client knows no conditions. What can't be done becomes a statement that no server understands.
+# The client knows no conditions: an administrator reads the text of what no server understands.
 MAKE_USER = """
 SET @statement = IF(EXISTS (SELECT * FROM mysql.user WHERE user = {name} AND host = {host}), 'DO 0', CONCAT(
-    {make}, IF(CHAR_LENGTH(@{variable}) > 0, QUOTE(@{variable}), '@{variable}, which passwords.sql must set')));
+    {make},
+    IF(CHAR_LENGTH(@{password}) >= {least}, QUOTE(@{password}),
+        '@{password}: let passwords.sql set it, to {least} characters or more')));
 """
 REFUSE_ADMINISTRATOR = """\
 SET @statement = IF(EXISTS (SELECT * FROM mysql.user WHERE user = {name} AND 'Y' IN (Insert_priv, Create_priv)),
-    CONCAT({name}, ' has rights on every database: revoke them, or have the site use another user'), 'DO 0');
+    CONCAT({name}, ' has rights everywhere: let the site have another user'), 'DO 0');
 """
 
 
 def script(grants: Sequence[Grant]) -> Iterator[str]:
     roles = all_roles(grants)
-    variables = password_variables(roles)
-    yield from heading(grants[0].server, variables)
+    passwords = password_variables(roles)
+    yield heading(grants[0].server, passwords.values())
     for role in roles:
-        yield from make_user(role, variables[role])
+        yield from make_user(role, passwords[role])
     for grant in grants:
         yield f"\n-- {grant}\n"
         yield from on_databases(grant)
 
 
-def heading(server: str, variables: dict[str, str]) -> Iterator[str]:
+def heading(server: str, passwords: Iterable[str]) -> str:
     host, _, port = server.rpartition(":")
-    where = f"--host={shlex.quote(host)} --port={port}" if host else f"--port={port}"
-    yield f"-- Rights on the server {server!r}. An administrator runs this with its client, mysql or mariadb:\n"
-    yield f"--   cat passwords.sql grants.sql | mysql {where} --user=root --password\n"
-    yield "-- passwords.sql, which only you can read, has a line for each user that is missing. The others keep theirs.\n"
-    for role, variable in variables.items():
-        yield f"--   SET @{variable} = '...';  -- for {role!r}\n"
-    yield f"\n{SESSION}"
+    lines = "".join(f"--   SET @{variable} = '...';\n" for variable in passwords)
+    return HEADING.format(server=repr(server), host=shlex.quote(host or "localhost"), port=port, passwords=lines)
 
 
-def make_user(role: str, variable: str) -> Iterator[str]:
-    make = literal(f"CREATE USER {account(role)} IDENTIFIED BY ")
-    yield MAKE_USER.format(name=literal(role), host=literal(ANY_HOST), make=make, variable=variable) + RUN
-    yield REFUSE_ADMINISTRATOR.format(name=literal(role)) + RUN
+def make_user(role: str, password: str) -> Iterator[str]:
+    name, host, make = literal(role), literal(ANY_HOST), literal(f"CREATE USER {account(role)} IDENTIFIED BY ")
+    yield MAKE_USER.format(name=name, host=host, make=make, password=password, least=LEAST_LENGTH) + RUN
+    yield REFUSE_ADMINISTRATOR.format(name=name) + RUN
 
 
 def on_databases(grant: Grant) -> Iterator[str]:

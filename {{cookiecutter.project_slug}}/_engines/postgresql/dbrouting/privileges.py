@@ -5,28 +5,38 @@ give the others their rights to what it will make.
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.core.management.base import CommandError
 from psycopg.conninfo import make_conninfo
 
-from dbrouting.grants import Grant, Roles, all_roles, password_variables
+from dbrouting.grants import LEAST_LENGTH, Grant, Roles, all_roles, password_variables
 
 # Nothing can be granted here in databases that aren't there yet: those that are have to be named one by one.
 KNOWS_PATTERNS = False
 MAX_BYTES = 63  # what is longer PostgreSQL cuts
 TEMPLATE = "template1"  # what CREATE DATABASE copies, default privileges and all
 
+HEADING = r"""-- Rights on the server {server}. An administrator runs this, and again whenever there is something new:
+--   psql --no-psqlrc --host={host} --port={port} --username=postgres --dbname=postgres -f passwords.sql -f grants.sql
+-- passwords.sql, for your eyes only, has such lines for the roles that are missing. The others keep their passwords.
+{passwords}
+\set ON_ERROR_STOP on
+"""
+
+# An administrator reads the text of what can't be turned into a number.
 MAKE_ROLE = r"""
 SELECT count(*) = 0 AS is_missing FROM pg_roles WHERE rolname = :'role' \gset
 \if :is_missing
 \if :{?%(password)s}
 \else
-\warn 'Stopped: passwords.sql must set %(password)s.'
+\set %(password)s ''
 \endif
+SELECT concat(:'role', ' needs a password, of %(least)s characters or more: let passwords.sql set %(password)s')::int
+FROM pg_roles WHERE rolname = current_user AND length(:'%(password)s') < %(least)s \gexec
 CREATE ROLE :"role" LOGIN PASSWORD :'%(password)s' ROLE CURRENT_USER;
 \endif
-SELECT (rolname || ' is a superuser, or runs this script: no right limits it. The site needs another user.')::int
+SELECT concat(rolname, ' is a superuser, or runs this: let the site have another user')::int
 FROM pg_roles WHERE rolname = :'role' AND (rolsuper OR rolname = current_user) \gexec
 """
 MAKE_NOTHING = 'ALTER ROLE :"role" NOCREATEDB NOCREATEROLE;'
@@ -80,13 +90,16 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" GRANT :numbers ON SEQUENCES TO :"r
 def script(grants: Sequence[Grant]) -> Iterator[str]:
     roles = all_roles(grants)
     require_whole_names(roles)
-    variables = password_variables(roles)
-    yield from heading(grants[0].server, variables)
+    passwords = password_variables(roles)
+    yield heading(grants[0].server, passwords.values())
     for role in roles:
-        yield f"\n{assign(role=role)}{MAKE_ROLE % {'password': variables[role]}}"
+        yield f"\n{assign(role=role)}{MAKE_ROLE % {'password': passwords[role], 'least': LEAST_LENGTH}}"
         yield from attributes(role, grants)
     for grant in grants:
-        yield from on_later_databases(grant) if grant.name.endswith("*") else on_database(grant)
+        if not grant.name.endswith("*"):
+            yield from on_database(grant)
+    for later in dict.fromkeys(grant.roles for grant in grants if grant.name.endswith("*")):
+        yield from on_later_databases(later)
 
 
 def require_whole_names(roles: Sequence[str]) -> None:
@@ -97,15 +110,10 @@ def require_whole_names(roles: Sequence[str]) -> None:
             )
 
 
-def heading(server: str, variables: dict[str, str]) -> Iterator[str]:
+def heading(server: str, passwords: Iterable[str]) -> str:
     host, _, port = server.rpartition(":")
-    where = f"--host={shlex.quote(host)} --port={port}" if host else f"--port={port}"
-    yield f"-- Rights on the PostgreSQL server {server!r}. An administrator runs this with psql, now and whenever it changes:\n"
-    yield f"--   psql --no-psqlrc {where} --username=postgres --dbname=postgres --file=passwords.sql --file=grants.sql\n"
-    yield "-- passwords.sql, which only you can read, has a line for each role that is missing. The others keep theirs.\n"
-    for role, variable in variables.items():
-        yield f"--   \\set {variable} '...'  for {role!r}\n"
-    yield "\n\\set ON_ERROR_STOP on\n"
+    lines = "".join(f"--   \\set {variable} '...'\n" for variable in passwords)
+    return HEADING.format(server=repr(server), host=shlex.quote(host or "localhost"), port=port, passwords=lines)
 
 
 def attributes(role: str, grants: Sequence[Grant]) -> Iterator[str]:
@@ -127,11 +135,11 @@ def on_database(grant: Grant) -> Iterator[str]:
     yield "COMMIT;\n"
 
 
-def on_later_databases(grant: Grant) -> Iterator[str]:
+def on_later_databases(roles: Roles) -> Iterator[str]:
     """They are the migrator's, who makes them as copies of the template."""
-    yield f"\n-- {grant}: those that the migrator makes later\n{assign(migrator=grant.roles.migrator)}"
+    yield f"\n-- Databases that {roles.migrator!r} makes from now on\n{assign(migrator=roles.migrator)}"
     yield f"{assign(place=make_conninfo(dbname=TEMPLATE))}{CONNECT}"
-    for assignment in rights(grant.roles):
+    for assignment in rights(roles):
         yield f"{assignment}{ON_WHAT_WILL_BE}"
 
 

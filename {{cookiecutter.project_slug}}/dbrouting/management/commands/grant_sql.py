@@ -1,4 +1,4 @@
-"""SQL for the server's administrator: a user for the site that can't change a table, and one for ``migrate`` that can."""
+"""SQL for a server's administrator: a user for the site that can't touch a table, and one for ``migrate`` that can."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from django.db import DatabaseError
 
 from dbrouting import privileges
 from dbrouting.aliases import unlisted_aliases
-from dbrouting.grants import Names, grant_on, grants_of_all, on_one_server, require_users
+from dbrouting.grants import Names, grant_on, grants_of_all, in_tests, on_one_server, require_users
 
 
 class Command(BaseCommand):
     help = (
-        "Prints SQL that makes users with the rights they need and no more: one that the site runs as, one that "
-        "migrates, and those who only read. It is for the server's administrator to run; nothing is changed by printing."
+        "Prints SQL for the server's administrator to run. It makes users with the rights they need and no more: one "
+        "that the site runs as, one that migrates, and those who only read."
     )
     requires_system_checks = ()
 
@@ -40,8 +40,9 @@ class Command(BaseCommand):
         if options["database"]:
             grants = [grant_on(options["database"], names)]
         else:
-            unlisted = [] if privileges.KNOWS_PATTERNS else self._unlisted()
-            grants = grants_of_all(names, unlisted, options["with_tests"])
+            grants = grants_of_all(names, [] if privileges.KNOWS_PATTERNS else self._unlisted())
+        if options["with_tests"]:
+            grants += list(in_tests(grants))
         for text in privileges.script(on_one_server(grants, options["server"])):
             self.stdout.write(text, ending="")
 
@@ -51,5 +52,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             reason = " ".join(str(error).split())
             # A comment, in case the errors are sent where the script goes.
-            self.stderr.write(f"-- Left out: databases that are found by asking another, which can't be asked: {reason}")
+            self.stderr.write(
+                f"-- Left out: databases that are found by asking another, which can't be asked: {reason}"
+            )
             return []
