@@ -102,6 +102,23 @@ class Administrator:
         return {"MYSQL_PWD": self.password}
 
 
+LIMITED = {
+    "postgresql": ["CREATE ROLE limited LOGIN CREATEROLE CREATEDB PASSWORD 'word'"],
+    "mysql": [
+        "CREATE USER limited@'%' IDENTIFIED BY 'word'",
+        "GRANT ALL ON *.* TO limited@'%' WITH GRANT OPTION",
+        "REVOKE SUPER ON *.* FROM limited@'%'",
+    ],
+}
+
+
+def limited_administrator(server: Server, combination: Combination, folder: Path) -> Administrator:
+    """One who is no superuser: a cloud gives nobody such a one."""
+    for statement in LIMITED[combination.database_engine]:
+        server.execute(statement)
+    return Administrator(server, folder, "limited", "word")
+
+
 def attempt(server: Server, user: str, database: str, statement: str) -> str | int | None:
     """Run a statement as a user; gives the server's code for refusing it, or ``None``."""
     try:
@@ -208,25 +225,14 @@ ON_ROWS = (
     "UPDATE catalogue_product SET later = 'filled in'",
     "DELETE FROM catalogue_later",
 )
-LIMITED = {
-    "postgresql": ["CREATE ROLE limited LOGIN CREATEROLE CREATEDB PASSWORD 'word'"],
-    "mysql": [
-        "CREATE USER limited@'%' IDENTIFIED BY 'word'",
-        "GRANT ALL ON *.* TO limited@'%' WITH GRANT OPTION",
-        "REVOKE SUPER ON *.* FROM limited@'%'",
-    ],
-}
 
 
 @of("app-split")
 def test_a_bootstrapped_project_is_taken_over_by_a_migrator_whatever_the_names(
     fresh: Fresh, cluster: Cluster, combination: Combination, tmp_path: Path
 ) -> None:
-    """By an administrator who is no superuser: a cloud gives nobody such a one."""
     project, server = fresh(**combination._asdict()), cluster.primary
-    for statement in LIMITED[combination.database_engine]:
-        server.execute(statement)
-    administrator = Administrator(server, tmp_path, "limited", "word")
+    administrator = limited_administrator(server, combination, tmp_path)
     site, migrator = (
         {
             variable: server.url(quote(name, safe=""), quote(user, safe=""), quote(PASSWORD, safe=""))
@@ -286,34 +292,33 @@ def test_replicas_are_read_by_a_user_that_may_not_write_anywhere(
 
 
 @of("subdomain-tenant")
-def test_a_tenant_that_the_migrator_makes_later_needs_no_administrator(
+def test_tenants_that_were_there_are_taken_over_and_later_ones_need_no_administrator(
     fresh: Fresh, cluster: Cluster, combination: Combination, tmp_path: Path
 ) -> None:
     project, server = fresh(**combination._asdict()), cluster.primary
-    administrator = Administrator(server, tmp_path)
+    administrator = limited_administrator(server, combination, tmp_path)
     site, migrator = (
         {"DATABASE_URL": server.url("g_default", user, PASSWORD), "TENANT_DATABASE_PREFIX": "g_t"}
         for user in ("g", "g_migrator")
     )
+    manage(project, "bootstrap", "--no-demo", **site, DATABASE_ADMIN_URL=administrator.url)
+    manage(project, "create_tenant", "acme", **site)
     administrator.run(manage(project, "grant_sql", **site))
-    manage(project, "migrate", **migrator)
 
     manage(project, "create_tenant", "initech", **migrator)
 
-    manage(project, "seed_demo", "--tenant", "initech", **site)
-    database = "g_default" if combination.tenant_isolation == "schema" else "g_t_initech"
-    refused = [
-        *changes("g_t_initech.catalogue_product"),
-        "CREATE SCHEMA mine",
-        "CREATE TABLE g_t_initech.mine (id int)",
-    ]
-    if combination[1:] == ("postgresql", "database"):  # a schema is meant there: what is in a database needs no prefix
-        refused = changes("catalogue_product")
-        temporary = refused.pop(1)
-        # What PostgreSQL gives everybody in a new database only its administrator can take away.
-        assert attempt(server, "g", database, temporary) is None
-    assert_refused(server, "g", database, *refused)
-    administrator.run(manage(project, "grant_sql", **site))
-    assert_refused(server, "g", database, *changes("catalogue_product")[:2])
-    table = "g_t_initech.catalogue_product" if database == "g_default" else "catalogue_product"
-    assert_allowed(server, "g", database, f"UPDATE {table} SET stock = 0", f"SELECT * FROM {table}")
+    manage(project, "seed_demo", **site)
+    is_schema = combination.tenant_isolation == "schema"
+    for tenant in ("g_t_acme", "g_t_initech"):
+        database, table = ("g_default", f"{tenant}.catalogue_product") if is_schema else (tenant, "catalogue_product")
+        create, create_temporary, *others = changes(table)
+        assert_refused(server, "g", database, create, "CREATE SCHEMA mine", *others)
+        if is_schema:
+            assert_refused(server, "g", database, f"CREATE TABLE {tenant}.mine (id int)")
+        if tenant == "g_t_initech" and combination[1:] == ("postgresql", "database"):
+            # What PostgreSQL lets everybody do in a new database only its administrator can take away.
+            assert_allowed(server, "g", database, create_temporary)
+            administrator.run(manage(project, "grant_sql", **site))
+        assert_refused(server, "g", database, create_temporary)
+        assert_allowed(server, "g", database, f"UPDATE {table} SET stock = 0")
+        assert_allowed(server, "g_migrator", database, f"ALTER TABLE {table} ADD COLUMN mine int")

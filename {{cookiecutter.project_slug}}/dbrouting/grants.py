@@ -79,7 +79,7 @@ def grant_on(alias: str, names: Names) -> Grant:
     config = connections.settings[alias]
     if apps_on(alias):
         return grant_of(Access(config, config["NAME"]), names, alias)
-    source = config.get("TEST", {}).get("MIRROR")
+    source = config["TEST"]["MIRROR"]
     remedy = f"The rights of who reads it come with those on {source!r}." if source else "There is nothing to grant."
     raise CommandError(f"{alias!r} holds no tables of its own. {remedy}")
 
@@ -107,7 +107,7 @@ def roles_of(config: dict[str, Any], names: Names, mirrors: Iterable[str]) -> Ro
 def mirrors_of(alias: str) -> Iterator[str]:
     """The aliases whose ``TEST`` says that they repeat what ``alias`` has; they are only read."""
     for mirror in usable_aliases() if alias else ():
-        if connections.settings[mirror]["TEST"].get("MIRROR") == alias:
+        if connections.settings[mirror]["TEST"]["MIRROR"] == alias:
             yield mirror
 
 

@@ -56,14 +56,15 @@ ALTER DATABASE :"name" OWNER TO :"migrator";
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO :"migrator";
--- What the application owns becomes the migrator's. A column's sequence goes with its table.
+-- What the application owns becomes the migrator's: schemas first, for who has a table must have a right to its schema;
+-- sequences last, for a column's own goes with its table.
 SELECT format('ALTER %s %s OWNER TO %I', object.type, object.identity, :'migrator')
 FROM pg_shdepend AS owned, pg_identify_object(owned.classid, owned.objid, owned.objsubid) AS object
 WHERE owned.deptype = 'o' AND pg_get_userbyid(owned.refobjid) = :'application'
     AND owned.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND object.type IN ('schema', 'table', 'view', 'materialized view', 'foreign table', 'sequence', 'type',
         'function', 'procedure', 'aggregate')
-ORDER BY object.type = 'sequence' \gexec
+ORDER BY object.type = 'sequence', object.type <> 'schema' \gexec
 """
 
 ON_WHAT_IS_THERE = r"""
