@@ -199,8 +199,8 @@ def test_a_site_and_its_suite_run_as_users_that_may_change_rows_only(
     manage(project, "seed_demo", **site)
     run_suite(project, "-k", "test_catalogue_lists_every_product", **migrator)  # makes the databases of the tests
     output = run_suite(project, "-p", "as_application", "-rs", **site)
-    assert counted(output, "passed") > 150
-    assert counted(output, "skipped") + counted(output, "left out") < 0.1 * counted(output, "passed"), output
+    assert counted(output, "passed") > 150, output
+    assert counted(output, "skipped") + counted(output, "left out") < 0.15 * counted(output, "passed"), output
     for name, table in TABLES.items():
         assert_refused(server, f"g_{name}", f"g_{name}", *changes(table))
     for elsewhere in ("g_auth", "g_orders"):
