@@ -50,11 +50,15 @@ def prepare_user(cursor: CursorWrapper, access: Access, with_tests: bool) -> Ite
     user = access.config["USER"]
     if server_users.create(cursor, user, access.config["PASSWORD"]):
         yield f"Created the user {user}."
-    beginning = access.name.removesuffix("*")
-    for_tests = [f"{beginning}*", f"{TEST_DATABASE_PREFIX}{beginning}*"]
-    for name in [access.name, *for_tests] if with_tests else [access.name]:
+    for name in [access.name, *names_in_tests(access.name)] if with_tests else [access.name]:
         if message := server_users.allow(cursor, user, name):
             yield message
+
+
+def names_in_tests(name: str) -> list[str]:
+    """How the names of the databases begin that the tests of the database ``name`` make."""
+    beginning = name.removesuffix("*")
+    return [f"{beginning}*", f"{TEST_DATABASE_PREFIX}{beginning}*"]
 
 
 def administrator() -> dict[str, Any] | None:
