@@ -27,10 +27,10 @@ def current_tags(error: BaseException | None = None, request: object = None) -> 
 
 def alias_of(error: BaseException | None) -> str | None:
     """The database that raised ``error``, if one did: on its way to us it went through what Django wraps errors in."""
-    for frame, _ in traceback.walk_tb(error and error.__traceback__):
-        wrapper = frame.f_locals.get("self")
-        if isinstance(wrapper, DatabaseErrorWrapper):
-            alias: str = wrapper.wrapper.alias
+    for frame, _ in traceback.walk_tb(error.__traceback__ if error else None):
+        passed = frame.f_locals.get("self")
+        if isinstance(passed, DatabaseErrorWrapper):
+            alias: str = passed.wrapper.alias  # type: ignore[attr-defined]  # Django's own, without a stub
             return alias
     return None
 
