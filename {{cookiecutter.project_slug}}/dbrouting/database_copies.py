@@ -4,7 +4,7 @@ Every migration is run for each database, and takes as long where it makes no ta
 threads would not make it faster. Copying does, for as many databases as there are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from sqlite3 import connect
 from typing import Any
@@ -26,7 +26,7 @@ def copied_test_databases() -> Iterator[None]:
     Whatever a copy should lack is added: Django migrates it too, and finds next to nothing to do. Databases that are
     kept from run to run (``--reuse-db``) are left to Django.
     """
-    create = BaseDatabaseCreation.create_test_db
+    create: Callable[..., str] = BaseDatabaseCreation.create_test_db
     operations = list(data_operations())
     made: dict[tuple[object, ...], BaseDatabaseWrapper] = {}
 
