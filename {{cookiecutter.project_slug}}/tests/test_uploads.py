@@ -1,7 +1,7 @@
 """Uploaded files are where the settings say, and the site itself serves them in development only."""
 
 from pathlib import Path
-from runpy import run_module
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -19,15 +19,15 @@ def url(settings: Any, tmp_path: Path) -> str:
     return default_storage.url(default_storage.save("menus/tea.txt", ContentFile("sencha")))
 
 
-def resolver() -> URLResolver:
+def resolver(settings: Any) -> URLResolver:
     """Of the project's URLs, as they are with the settings of this moment."""
-    return URLResolver(RegexPattern("^/"), run_module("config.urls")["urlpatterns"])
+    return URLResolver(RegexPattern("^/"), run_path(str(settings.BASE_DIR / "config" / "urls.py"))["urlpatterns"])
 
 
 def test_uploaded_files_are_served_in_development(url: str, settings: Any) -> None:
     settings.DEBUG = True
 
-    view, args, kwargs = resolver().resolve(url)
+    view, args, kwargs = resolver(settings).resolve(url)
 
     assert b"".join(view(RequestFactory().get(url), *args, **kwargs)) == b"sencha"
 
@@ -36,4 +36,4 @@ def test_uploaded_files_are_not_served_elsewhere(url: str, settings: Any) -> Non
     settings.DEBUG = False
 
     with pytest.raises(Resolver404):
-        resolver().resolve(url)
+        resolver(settings).resolve(url)
