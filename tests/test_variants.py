@@ -9,7 +9,11 @@ from processes import manage, run
 
 # Some of a project's tests, which use the database; test_readme.py runs them all.
 PYTEST = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_testing.py", "tests/test_factories.py")
-AS_DEPLOYED = {"DJANGO_DEBUG": "False", "DJANGO_ALLOWED_HOSTS": "example.com"}
+AS_DEPLOYED = {
+    "DJANGO_DEBUG": "False",
+    "DJANGO_ALLOWED_HOSTS": ".example.com",
+    "TENANT_BASE_DOMAIN": "example.com",
+}
 
 
 def mypy_cache() -> Path:

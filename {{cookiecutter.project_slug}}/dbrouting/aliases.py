@@ -19,11 +19,16 @@ def usable_aliases() -> list[str]:
     return [alias for alias in connections if not is_dummy(alias)]
 
 
+def is_listed(alias: str) -> bool:
+    """Whether Django knows of ``alias`` without being asked for it."""
+    return alias in list(connections)
+
+
 def unlisted_aliases() -> Iterator[str]:
     """The aliases that ``DATABASES`` can find but doesn't list; they may be looked up in a table."""
     databases = connections.settings
     if isinstance(databases, DatabaseMapping):
-        yield from (alias for alias in databases.unlisted() if not databases.is_listed(alias))
+        yield from (alias for alias in databases.unlisted() if not is_listed(alias))
 
 
 @contextmanager

@@ -10,4 +10,6 @@ class DbRoutingConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks, connects the routers' signal receivers.
-        from dbrouting import checks, routers, topology_checks  # noqa: F401
+        from dbrouting import checks, fixtures, routers, topology_checks  # noqa: F401
+
+        fixtures.register()

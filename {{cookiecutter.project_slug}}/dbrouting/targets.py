@@ -1,4 +1,4 @@
-"""Which database the project's own commands act on: one mechanism for all of them.
+"""Which databases commands act on, the project's own and Django's: one mechanism for all of them.
 
 ``settings.DATABASE_TARGETS`` names the class, so that a command written against it works unchanged when there is
 more than one answer.
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.models import Model
 from django.utils.module_loading import import_string
 
-from dbrouting.aliases import apps_on, usable_aliases
-from dbrouting.overrides import in_database
+from dbrouting.aliases import apps_on, is_dummy, migratable_aliases, usable_aliases
+from dbrouting.overrides import current_override, in_database
 
 Target = tuple[str, AbstractContextManager[object]]
 
@@ -33,17 +34,82 @@ class DatabaseTargets:
         parser.add_argument("--database", metavar="ALIAS", help="Act on this database instead of the routed ones.")
 
     def each(self, options: dict[str, Any]) -> Iterator[Target]:
-        """Pairs of a label to print (empty if there is only one target) and the context to work in."""
-        alias = options.get("database")
+        """Pairs of a label to print (empty if there is only one target) and the context to work in.
+
+        For commands that leave it to the routers which database each row is in.
+        """
+        alias = self.named(options)
         if alias is None:
             yield from self.routed(options)
-        elif alias in connections.settings:
-            yield alias, in_database(alias, write=True)
         else:
-            raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(connections)}.")
+            yield alias, in_database(alias, write=True)
 
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
         yield "", nullcontext()
+
+    def databases(self, options: dict[str, Any]) -> Iterator[str]:
+        """Aliases, for commands that act on one database after the other: each that holds tables, or the one named."""
+        alias = self.named(options)
+        if alias is None:
+            yield from migratable_aliases()
+        else:
+            yield alias
+
+    def samples(self, options: dict[str, Any]) -> Iterator[str]:
+        """One of each kind of them: databases that have the same tables are alike."""
+        yield from self.databases(options)
+
+    def home(self, model: type[Model], options: dict[str, Any]) -> str:
+        """The alias where ``model`` is written, or the one named."""
+        return self.named(options) or router.db_for_write(model)
+
+    def one(self, options: dict[str, Any]) -> str:
+        """The alias for a command that can only act on one, and no model says which: ``default`` if it has tables."""
+        if alias := self.named(options):
+            return alias
+        homes = list(migratable_aliases())
+        if DEFAULT_DB_ALIAS in homes or len(homes) == 1:
+            return DEFAULT_DB_ALIAS if DEFAULT_DB_ALIAS in homes else homes[0]
+        raise CommandError(f"Which database? Add one of: {', '.join(f'--database={alias}' for alias in homes)}.")
+
+    def are_named(self, options: dict[str, Any]) -> bool:
+        return options["database"] is not None
+
+    def named(self, options: dict[str, Any]) -> str | None:
+        """The alias that the options name, if they do and there is such a database."""
+        alias: str | None = options.get("database")
+        if alias is None or (alias in connections.settings and not is_dummy(alias)):
+            return alias
+        raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(usable_aliases())}.")
+
+    def inside(self, alias: str) -> AbstractContextManager[object]:
+        """Where the routers send everything to ``alias``."""
+        return in_database(alias, write=True)
+
+    def place(self, options: dict[str, Any]) -> AbstractContextManager[object]:
+        """Where a shell begins."""
+        alias = self.named(options)
+        return nullcontext() if alias is None else self.inside(alias)
+
+    def where(self) -> str:
+        """Where this code is, in a word for a prompt; empty where nothing but the routers decides."""
+        override = current_override()
+        return (override and override.read) or ""
+
+    def holdings(self) -> Iterator[tuple[str, str]]:
+        """Each alias, and in words what it holds: where a shell can look."""
+        for alias in usable_aliases():
+            yield alias, ", ".join(apps_on(alias)) or "no app"
+
+    def must_keep(self, alias: str) -> str:
+        """Why the rows of ``alias`` can't be removed without others becoming useless; empty if they can."""
+        return ""
+
+    def prepare_tests(self, options: dict[str, Any]) -> None:
+        """List the aliases that test databases are to be made for besides."""
+
+    def fill_tests(self) -> None:
+        """Add the rows that these aliases are found by, unless a fixture had them."""
 
     def accesses(self) -> Iterator[Access]:
         """What the users that the URLs name must be able to make."""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import OperationalError, connections
 from other_settings import run_python
 
@@ -74,10 +74,6 @@ def test_a_missing_override_router_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("django.conf.settings.DATABASE_ROUTERS", [object()])
 
     assert [message.id for message in checks.check_override_router(None)] == ["dbrouting.E002"]
-
-
-def test_the_project_passes_its_own_checks() -> None:
-    call_command("check", "--tag=dbrouting", "--fail-level=WARNING")
 
 
 def test_how_long_connections_are_kept_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

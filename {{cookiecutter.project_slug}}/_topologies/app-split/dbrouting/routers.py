@@ -30,8 +30,12 @@ def home_of(app_label: str) -> str:
 
 
 def home_of_model(model: type[Model]) -> str:
-    """The alias of the model's table; a proxy may be in another app than its table."""
-    return home_of((model._meta.concrete_model or model)._meta.app_label)
+    """The alias of the model's table; a proxy may be in another app than its table.
+
+    A cache's table in a database has no real model behind it, only an app label: ``django_cache``.
+    """
+    concrete = model._meta.concrete_model if model._meta.proxy else None
+    return home_of((concrete or model)._meta.app_label)
 
 
 def alias_near(instance: Model | None, model: type[Model]) -> str:

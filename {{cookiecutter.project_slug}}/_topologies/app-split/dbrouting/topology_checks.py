@@ -1,51 +1,62 @@
 """System checks of the map from apps to databases."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Field, Model
 
-from dbrouting.aliases import is_dummy
-from dbrouting.checks import TAG
-from dbrouting.routers import home_of, home_of_model
-
-CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
+from dbrouting.aliases import is_dummy, usable_aliases
+from dbrouting.checks import (
+    CACHE_LABEL,
+    TAG,
+    atomic_aliases,
+    database_caches,
+    router_classes,
+    unknown_labels,
+    unrouted_models,
+    user_labels,
+)
+from dbrouting.reachability import variable_of
+from dbrouting.relations import Databases, relations_across
+from dbrouting.routers import AppSplitRouter, home_of
 
 
 @register(TAG)
 def check_mapping_names(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """A misspelt label would leave the app on ``default``, a misspelt alias would fail at the first query."""
     mapping = settings.DATABASE_APPS_MAPPING
-    unknown_labels = [
+    misspelt_labels = [
         Error(
             f"DATABASE_APPS_MAPPING names {label!r}, which is no installed app's label.",
             hint=f"The labels are: {', '.join(sorted(apps.app_configs))}.",
             id="dbrouting.E201",
         )
-        for label in mapping
-        if label not in apps.app_configs
+        for label in unknown_labels(mapping)
     ]
-    unknown_aliases = [
+    misspelt_aliases = [
         Error(
             f"DATABASE_APPS_MAPPING puts {label} on {alias!r}, which DATABASES doesn't have, or has empty.",
-            hint=f"The aliases are: {', '.join(connections)}.",
+            hint=f"The aliases are: {', '.join(usable_aliases())}.",
             id="dbrouting.E202",
         )
         for label, alias in mapping.items()
-        if alias not in connections.settings or is_dummy(alias)
+        if not is_usable(alias)
     ]
-    return [*unknown_labels, *unknown_aliases]
+    return [*misspelt_labels, *misspelt_aliases]
+
+
+def is_usable(alias: str) -> bool:
+    return alias in connections.settings and not is_dummy(alias)
 
 
 @register(TAG)
 def check_contrib_lives_together(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Their tables have foreign keys to each other's; ``migrate`` dies on an empty server if one is missing."""
-    user_label = settings.AUTH_USER_MODEL.partition(".")[0]
+    user_label, *others = user_labels()
     home = home_of(user_label)
     return [
         Error(
@@ -53,54 +64,67 @@ def check_contrib_lives_together(app_configs: Sequence[AppConfig] | None, **kwar
             hint=f'Add "{label}": "{home}" to DATABASE_APPS_MAPPING in config/databases.py.',
             id="dbrouting.E203",
         )
-        for label in CONTRIB_LABELS
-        if label in apps.app_configs and home_of(label) != home
+        for label in others
+        if home_of(label) != home
     ]
 
 
 @register(TAG)
 def check_every_app_is_mapped(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Nobody decided where an unmapped app lives; that is an error if ``default`` is empty."""
-    unmapped = [
-        config.label
-        for config in apps.get_app_configs()
-        if config.label not in settings.DATABASE_APPS_MAPPING and any(config.get_models())
-    ]
+    labels = [config.label for config in apps.get_app_configs() if any(config.get_models())]
+    labels += [CACHE_LABEL] if database_caches() else []
+    unmapped = [label for label in labels if label not in settings.DATABASE_APPS_MAPPING]
     if not unmapped:
         return []
-    level, code = (checks.ERROR, "E204") if is_dummy(DEFAULT_DB_ALIAS) else (checks.INFO, "I201")
+    level, code = (checks.ERROR, "dbrouting.E204") if is_dummy(DEFAULT_DB_ALIAS) else (checks.INFO, "dbrouting.I201")
     return [
         CheckMessage(
             level,
             f'Apps that DATABASE_APPS_MAPPING doesn\'t name, and that so live on "default": {", ".join(unmapped)}.',
             hint="Name the database of each in config/databases.py.",
-            id=f"dbrouting.{code}",
+            id=code,
         )
     ]
 
 
 @register(TAG)
+def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Beside the map, which has checks of its own: a router in front of it may refuse a model."""
+    return [message for message in unrouted_models(usable_aliases()) if is_usable(home_of(message.obj))]
+
+
+@register(TAG)
 def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """No database can join, constrain or cascade into another."""
+    names = {alias: repr(alias) for alias in usable_aliases()}
+    return relations_across(Databases(names, "map both apps to one alias"), "dbrouting.E205")
+
+
+@register(TAG)
+def check_router_is_last(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Without it the map is not looked at; a router behind it is never asked, for it answers for every model."""
+    if any(issubclass(last, AppSplitRouter) for last in router_classes()[-1:]):
+        return []
     return [
         Error(
-            f"{field.model._meta.label}.{field.name} relates {field.model._meta.app_label} on "
-            f"{home_of_model(field.model)!r} to {_target(field)._meta.app_label} on {home_of_model(_target(field))!r}.",
-            hint="Store the id in a plain indexed field, as orders.Order.customer_id is, or map both to one alias.",
-            obj=field.model,
-            id="dbrouting.E205",
+            "dbrouting.routers.AppSplitRouter is not the last of DATABASE_ROUTERS.",
+            hint="Put it at the end: it answers for every model that no router before it claims.",
+            id="dbrouting.E206",
         )
-        for field in _relations()
-        if home_of_model(field.model) != home_of_model(_target(field))
     ]
 
 
-def _relations() -> "Iterator[Field[Any, Any]]":
-    for model in apps.get_models():
-        yield from (
-            field for field in (*model._meta.local_fields, *model._meta.local_many_to_many) if field.is_relation
+@register(TAG)
+def check_atomic_requests(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    aliases = atomic_aliases()
+    if not aliases:
+        return []
+    return [
+        checks.Warning(
+            f"ATOMIC_REQUESTS of {', '.join(map(repr, aliases))} opens a transaction there on each request, and none "
+            "covers what the request writes elsewhere.",
+            hint=f"Turn it off in {' and '.join(map(variable_of, aliases))}, and use atomic_for(Model) from "
+            "dbrouting.sql where rows belong together.",
+            id="dbrouting.W201",
         )
-
-
-def _target(field: "Field[Any, Any]") -> type[Model]:
-    return cast(type[Model], field.related_model)
+    ]

@@ -133,7 +133,7 @@ def test_relations_within_a_database_are_allowed_and_across_are_not() -> None:
 @isolate_apps("orders")
 def test_a_foreign_key_across_databases_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Invoice(models.Model):
-        customer = models.ForeignKey(User, on_delete=models.CASCADE)
+        customer = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
 
         class Meta:
             app_label = "orders"
@@ -145,7 +145,9 @@ def test_a_foreign_key_across_databases_is_an_error(monkeypatch: pytest.MonkeyPa
     [error] = topology_checks.check_relations_stay_in_one_database(None)
 
     assert error.id == "dbrouting.E205"
-    assert error.msg == "orders.Invoice.customer relates orders on 'orders_db' to accounts on 'auth_db'."
+    assert error.obj is Invoice
+    assert error.msg == "orders.Invoice.customer relates orders, in 'orders_db', to accounts, in 'auth_db'."
+    assert "map both apps to one alias" in str(error.hint)
 
 
 @isolate_apps("orders")
@@ -205,6 +207,37 @@ def test_unmapped_apps_are_listed(settings: Any) -> None:
 
     assert info.id == "dbrouting.I201"
     assert "accounts, catalogue, admin, sessions" in info.msg
+
+
+def test_the_table_of_a_database_cache_is_mapped_like_an_app(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+    [info] = topology_checks.check_every_app_is_mapped(None)
+    assert info.msg.endswith(": django_cache.")
+
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "django_cache": "orders_db"}
+    assert topology_checks.check_every_app_is_mapped(None) == []
+    assert topology_checks.check_mapping_names(None) == []
+
+
+def test_an_unknown_home_is_reported_as_that_alone(settings: Any) -> None:
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "order_db"}
+
+    assert topology_checks.check_every_model_has_a_home(None) == []
+
+
+@pytest.mark.parametrize("routers", [[], ["dbrouting.routers.AppSplitRouter"]])
+def test_a_map_that_is_not_asked_last_is_an_error(settings: Any, routers: list[str]) -> None:
+    settings.DATABASE_ROUTERS = [*routers, "dbrouting.overrides.StrictOverrideRouter"]
+
+    assert [error.id for error in topology_checks.check_router_is_last(None)] == ["dbrouting.E206"]
+
+
+def test_requests_in_a_transaction_of_one_database_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["orders_db"], "ATOMIC_REQUESTS", True)
+    [warning] = topology_checks.check_atomic_requests(None)
+
+    assert warning.id == "dbrouting.W201"
+    assert "'orders_db'" in warning.msg
 
 
 # Migrating

@@ -1,5 +1,6 @@
 """An empty ``default`` is legal once every app is mapped: checks, migrate, the site and the tests all work."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def test_bootstrap_makes_migrates_and_fills_the_mapped_databases(run: Run) -> No
     assert "Database auth_db (" in output
     assert "Database orders_db (" in output
     assert "Database default" not in output
+
+
+def test_djangos_commands_do_without_it(run: Run) -> None:
+    run("manage.py", "bootstrap", "--verbosity=0")
+
+    assert {"accounts.user", "orders.order"} <= {row["model"] for row in json.loads(run("manage.py", "dumpdata"))}
+    code = "from django.core.management import call_command as call; call('flush', '--no-input'); call('dbshell')"
+    with pytest.raises(AssertionError, match=r"Which database\? Add one of: --database=auth_db, --database=orders_db"):
+        run("manage.py", "shell", "-c", code)
 
 
 def test_the_site_runs(run: Run, environment: dict[str, str]) -> None:

@@ -40,8 +40,9 @@ DATABASES = DatabaseMapping(
 # Alias → weight. A list of aliases is as good if all weigh the same.
 REPLICA_DATABASES = {alias: weight for alias, (_, weight) in _REPLICAS.items()}
 
-# Apps whose rows must never be old: a replica would log people out, or honour a session that was revoked.
-PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "sessions"}
+# Apps whose rows must never be old: a replica would log people out, honour a session that was revoked, or bring back
+# what was deleted from a cache in the database, whose table has the label django_cache.
+PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache", "sessions"}
 
 # After a write, its author's next requests read the primary for so long; more than a replica ever lags behind.
 # 0 leaves only the rest of the writing request on the primary.
@@ -51,4 +52,4 @@ PRIMARY_PIN_COOKIE = "primary_pin"
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]
 DATABASE_APPS: list[str] = []
-DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"
+DATABASE_TARGETS = "dbrouting.replica_targets.ReplicaTargets"

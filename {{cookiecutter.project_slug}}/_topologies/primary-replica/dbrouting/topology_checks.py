@@ -9,12 +9,21 @@ from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import connections, router
-from django.utils.module_loading import import_string
 
-from dbrouting.aliases import is_dummy
-from dbrouting.checks import TAG
+from dbrouting.aliases import apps_on, is_dummy, usable_aliases
+from dbrouting.checks import (
+    CACHE_LABEL,
+    TAG,
+    atomic_aliases,
+    database_caches,
+    middleware_before,
+    router_classes,
+    unrouted_models,
+)
 from dbrouting.middleware import PrimaryPinningMiddleware
-from dbrouting.replicas import primary_alias, replica_weights
+from dbrouting.reachability import variable_of
+from dbrouting.relations import Databases, relations_across
+from dbrouting.replicas import is_replica, primary_alias, replica_weights
 from dbrouting.routers import PrimaryReplicaRouter
 
 MIDDLEWARE = f"{PrimaryPinningMiddleware.__module__}.{PrimaryPinningMiddleware.__qualname__}"
@@ -77,8 +86,7 @@ def check_replicas_are_mirrors_in_tests(app_configs: Sequence[AppConfig] | None,
 @register(TAG)
 def check_router_is_last(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """It answers for every model, so that a router behind it is never asked."""
-    classes = [import_string(item) if isinstance(item, str) else type(item) for item in settings.DATABASE_ROUTERS]
-    if classes and issubclass(classes[-1], PrimaryReplicaRouter):
+    if any(issubclass(last, PrimaryReplicaRouter) for last in router_classes()[-1:]):
         return []
     return [
         Error(
@@ -100,15 +108,29 @@ def check_middleware_is_first(app_configs: Sequence[AppConfig] | None, **kwargs:
                 id="dbrouting.E105",
             )
         ]
-    if settings.MIDDLEWARE[0] != MIDDLEWARE:
+    if before := middleware_before(MIDDLEWARE):
         return [
             checks.Warning(
-                f"{MIDDLEWARE} is not first in MIDDLEWARE.",
+                f"{MIDDLEWARE} is not first in MIDDLEWARE: it comes after {', '.join(before)}.",
                 hint="What comes before it reads and writes outside of the request's unit of work. Put it first.",
                 id="dbrouting.W102",
             )
         ]
     return []
+
+
+@register(TAG)
+def check_no_page_is_cached_for_all(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The cache's key knows of no pin, unless the page varies by cookie."""
+    return [
+        checks.Warning(
+            f"{path} keeps pages that may show old rows to a client who has just written.",
+            hint="Take it out of MIDDLEWARE, and put @cache_page on views whose rows their visitors don't change.",
+            id="dbrouting.W103",
+        )
+        for path in settings.MIDDLEWARE
+        if path == "django.middleware.cache.UpdateCacheMiddleware"
+    ]
 
 
 @register(TAG)
@@ -137,6 +159,98 @@ def check_pin_seconds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
             id="dbrouting.E107",
         )
     ]
+
+
+@register(TAG)
+def check_pin_cookie_is_its_own(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"PRIMARY_PIN_COOKIE is {settings.PRIMARY_PIN_COOKIE!r}, like {name}: each write would overwrite it.",
+            hint="Give PRIMARY_PIN_COOKIE in config/databases.py a name of its own.",
+            id="dbrouting.E108",
+        )
+        for name in ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME")
+        if getattr(settings, name) == settings.PRIMARY_PIN_COOKIE
+    ]
+
+
+@register(TAG)
+def check_sessions_are_saved_when_they_change(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    if not settings.SESSION_SAVE_EVERY_REQUEST or not settings.SESSION_ENGINE.endswith("db"):
+        return []
+    return [
+        checks.Warning(
+            "SESSION_SAVE_EVERY_REQUEST is on: whoever has a session writes on each request, and so reads the primary.",
+            hint="Turn it off, or keep sessions in a cache.",
+            id="dbrouting.W105",
+        )
+    ]
+
+
+@register(TAG)
+def check_cache_is_read_on_the_primary(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A replica would still have what was replaced, and not yet what was stored."""
+    return [
+        checks.Warning(
+            f"The cache {alias!r} is a table, and a replica answers for it: it may lack what was stored just now.",
+            hint=f'Use a cache that is no table, or add "{CACHE_LABEL}" to PRIMARY_ONLY_APPS in config/databases.py.',
+            id="dbrouting.W106",
+        )
+        for alias in database_caches()
+        if CACHE_LABEL not in settings.PRIMARY_ONLY_APPS
+    ]
+
+
+@register(TAG)
+def check_replicas_have_no_tables(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A replica gets its tables by replication: migrating it fails, or parts it from the primary."""
+    return [
+        Error(
+            f"DATABASE_ROUTERS allow {', '.join(labels)} on the replica {alias!r}: `migrate` would make tables there.",
+            hint="Let allow_migrate() of the router that does so return False, or None, for a replica.",
+            id="dbrouting.E109",
+        )
+        for alias in replica_weights()
+        if not _fault_of(alias) and (labels := apps_on(alias))
+    ]
+
+
+@register(TAG)
+def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A primary that is missing is reported as that."""
+    return unrouted_models(usable_aliases()) if primary_alias() in usable_aliases() else []
+
+
+@register(TAG)
+def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Apps that a router of the project's own has put elsewhere."""
+    names = {alias: repr(alias) for alias in usable_aliases() if not is_replica(alias)}
+    return relations_across(Databases(names, "have the routers put both on one alias"), "dbrouting.E110")
+
+
+@register(TAG)
+def check_atomic_requests(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    on_replicas = [
+        Error(
+            f"ATOMIC_REQUESTS of the replica {alias!r} opens a transaction there on each request, whichever it reads.",
+            hint=f"Turn it off in {variable_of(alias)}: there is nothing to roll back.",
+            id="dbrouting.E111",
+        )
+        for alias in atomic_aliases()
+        if is_replica(alias)
+    ]
+    on_the_primary = [
+        checks.Warning(
+            f"ATOMIC_REQUESTS of {alias!r} keeps everybody on the primary: a transaction reads no replica.",
+            hint=f"Turn it off in {variable_of(alias)}, and use atomic_for(Model) from dbrouting.sql.",
+            id="dbrouting.W104",
+        )
+        for alias in atomic_aliases()
+        if alias == primary_alias() and replica_weights()
+    ]
+    return [*on_replicas, *on_the_primary]
 
 
 def _is_ours(label: str) -> bool:

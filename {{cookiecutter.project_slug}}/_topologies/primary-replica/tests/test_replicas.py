@@ -179,6 +179,9 @@ def test_closing_a_replica_leaves_the_tests_transaction_open(product: Product) -
 # Checks
 
 
+CACHE_TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+
+
 @pytest.mark.parametrize(
     ("change", "check", "code"),
     [
@@ -203,6 +206,23 @@ def test_closing_a_replica_leaves_the_tests_transaction_open(product: Product) -
             topology_checks.check_users_are_read_on_the_primary,
             "E106",
         ),
+        ({"PRIMARY_PIN_COOKIE": "sessionid"}, topology_checks.check_pin_cookie_is_its_own, "E108"),
+        ({"DATABASE_ROUTERS": []}, topology_checks.check_replicas_have_no_tables, "E109"),
+        (
+            {"MIDDLEWARE": [topology_checks.MIDDLEWARE, "django.middleware.cache.UpdateCacheMiddleware"]},
+            topology_checks.check_no_page_is_cached_for_all,
+            "W103",
+        ),
+        (
+            {"SESSION_SAVE_EVERY_REQUEST": True},
+            topology_checks.check_sessions_are_saved_when_they_change,
+            "W105",
+        ),
+        (
+            {"CACHES": {"default": CACHE_TABLE}, "PRIMARY_ONLY_APPS": set()},
+            topology_checks.check_cache_is_read_on_the_primary,
+            "W106",
+        ),
     ],
 )
 def test_a_setting_that_loses_writes_or_reads_old_rows_is_reported(
@@ -211,7 +231,58 @@ def test_a_setting_that_loses_writes_or_reads_old_rows_is_reported(
     for name, value in change.items():
         setattr(settings, name, value)
 
-    assert [message.id for message in check(None)] == [f"dbrouting.{code}"]
+    assert {message.id for message in check(None)} == {f"dbrouting.{code}"}
+
+
+def test_a_missing_primary_is_reported_as_that_alone(settings: Any) -> None:
+    settings.PRIMARY_ALIAS = "master"
+
+    assert topology_checks.check_every_model_has_a_home(None) == []
+
+
+def test_what_stands_before_the_middleware_is_named(settings: Any) -> None:
+    settings.MIDDLEWARE = ["shop.middleware.Visits", topology_checks.MIDDLEWARE]
+    [warning] = topology_checks.check_middleware_is_first(None)
+
+    assert "it comes after shop.middleware.Visits" in warning.msg
+
+
+def test_a_cache_table_that_is_read_on_the_primary_is_not_reported(settings: Any) -> None:
+    settings.CACHES = {"default": CACHE_TABLE}
+    settings.PRIMARY_ONLY_APPS = {*settings.PRIMARY_ONLY_APPS, "django_cache"}
+
+    assert topology_checks.check_cache_is_read_on_the_primary(None) == []
+
+
+def test_sessions_outside_of_the_database_may_be_saved_on_every_request(settings: Any) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+
+    assert topology_checks.check_sessions_are_saved_when_they_change(None) == []
+
+
+@pytest.mark.parametrize(("alias", "code"), [("replica1", "E111"), ("default", "W104")])
+def test_requests_in_a_transaction_are_reported(monkeypatch: pytest.MonkeyPatch, alias: str, code: str) -> None:
+    monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
+    [message] = topology_checks.check_atomic_requests(None)
+
+    assert message.id == f"dbrouting.{code}"
+    assert f"'{alias}'" in message.msg
+
+
+def test_a_relation_to_an_app_that_another_router_has_elsewhere_is_an_error(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LinesElsewhere:
+        def allow_migrate(self, db: str, app_label: str, model_name: str = "", **hints: Any) -> bool | None:
+            return db == "archive" if model_name == "orderline" else None
+
+    monkeypatch.setitem(connections.settings, "archive", {**connections.settings["default"], "NAME": "archive"})
+    settings.DATABASE_ROUTERS = [LinesElsewhere(), *settings.DATABASE_ROUTERS]
+    [error] = topology_checks.check_relations_stay_in_one_database(None)
+
+    assert error.id == "dbrouting.E110"
+    assert error.msg == "orders.OrderLine.order relates orders, in 'archive', to orders, in 'default'."
 
 
 def test_a_replica_with_a_test_database_of_its_own_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class NoActiveTenantError(RuntimeError):
 
     def __init__(self, model: type[Model]) -> None:
         super().__init__(
-            f"{model._meta.label} is in each tenant's database, and no tenant is active. Put the query inside "
+            f"{model._meta.app_label}.{model.__name__} is in each tenant's database, and no tenant is active. Put the query inside "
             "`with tenant_context(tenant):` (dbrouting.tenant_context), give `--tenant NAME` to the command, or carry "
             "the context into a thread or executor by carry_context() (dbrouting.contexts). For the shared site's "
             "own users and sessions: `with shared_context():`."

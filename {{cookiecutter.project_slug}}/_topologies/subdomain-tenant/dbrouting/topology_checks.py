@@ -1,28 +1,60 @@
 """System checks of the tenants' routing."""
 
+import importlib
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
+from django.contrib.sessions.backends import cache, cached_db, file, signed_cookies
+from django.core import checks
 from django.core.checks import CheckMessage, Error, register
-from django.db.models import Field, Model
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import DO_NOTHING, Field, Model
+from django.http.request import validate_host
 from django.utils.module_loading import import_string
 
-from dbrouting.checks import TAG
+from dbrouting.aliases import usable_aliases
+from dbrouting.checks import (
+    CACHE_LABEL,
+    TAG,
+    atomic_aliases,
+    database_caches,
+    middleware_before,
+    refused_views,
+    router_classes,
+    text_switches,
+    unimportable,
+    unknown_labels,
+    unrouted_models,
+    user_labels,
+)
 from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.overrides import OverrideRouter
-from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter
+from dbrouting.reachability import variable_of
+from dbrouting.relations import DATABASE_ON_DELETE, Databases, relations_across
+from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter, is_site
+from dbrouting.tenant_names import alias_of
 
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
 ROUTERS = (SharedAppsRouter, TenantOverrideRouter, TenantRouter)
-CONTRIB_LABELS = ("admin", "auth", "contenttypes", "sessions")
+# Stands for every tenant: what the routers and the configuration say of one, they say of all.
+SAMPLE_NAME = "sample"
+SAMPLE = alias_of(SAMPLE_NAME)
+
+
+def databases() -> Databases:
+    others = {alias: repr(alias) for alias in usable_aliases() if not is_site(alias)}
+    return Databases(
+        {DEFAULT_DB_ALIAS: "the shared database", SAMPLE: "the tenants' databases", **others},
+        "move one of the apps in SHARED_APPS and EVERY_SITE_APPS",
+    )
 
 
 @register(TAG)
 def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Without one of them, in another order, or with another override router a query could reach another site."""
-    classes = [import_string(item) if isinstance(item, str) else type(item) for item in settings.DATABASE_ROUTERS]
+    classes = router_classes()
     ours = [found for found in classes if issubclass(found, (OverrideRouter, *ROUTERS))]
     if ours == list(ROUTERS) and classes[-1] is TenantRouter:
         return []
@@ -38,12 +70,15 @@ def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 
 @register(TAG)
 def check_middleware_is_first(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    if settings.MIDDLEWARE and settings.MIDDLEWARE[0] == MIDDLEWARE:
+    """What comes before it runs without a tenant: its queries raise, and a page it caches is whose it likes."""
+    before = middleware_before(MIDDLEWARE)
+    if MIDDLEWARE in settings.MIDDLEWARE and not before:
         return []
+    fault = f"comes after {', '.join(before)}" if MIDDLEWARE in settings.MIDDLEWARE else "is missing"
     return [
         Error(
-            f"{MIDDLEWARE} is not the first of MIDDLEWARE.",
-            hint="What comes before it runs without a tenant: its queries raise NoActiveTenantError. Put it first.",
+            f"{MIDDLEWARE} is not the first of MIDDLEWARE: it {fault}.",
+            hint=f'What runs before it has no tenant. Put "{MIDDLEWARE}" first.',
             id="dbrouting.E302",
         )
     ]
@@ -59,57 +94,190 @@ def check_app_labels(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
             id="dbrouting.E303",
         )
         for name in ("SHARED_APPS", "EVERY_SITE_APPS")
-        for label in getattr(settings, name)
-        if label not in apps.app_configs
+        for label in unknown_labels(getattr(settings, name))
     ]
 
 
 @register(TAG)
 def check_users_are_on_every_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Sessions, permissions and users refer to each other, and both kinds of site have them."""
-    user_label = settings.AUTH_USER_MODEL.partition(".")[0]
     return [
         Error(
             f"{label} is not in EVERY_SITE_APPS.",
             hint=f'Add "{label}" in config/databases.py: the shared site and each tenant have users of their own.',
             id="dbrouting.E304",
         )
-        for label in (user_label, *CONTRIB_LABELS)
-        if label in apps.app_configs and label not in settings.EVERY_SITE_APPS
+        for label in user_labels()
+        if label not in settings.EVERY_SITE_APPS
     ]
 
 
 @register(TAG)
+def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return unrouted_models(databases().names)
+
+
+@register(TAG)
 def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """No database can join, constrain or cascade into another."""
+    return relations_across(databases(), "dbrouting.E305")
+
+
+@register(TAG)
+def check_shared_rows_name_no_sites_rows(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A shared row is met on every site, and its relations are looked up on the site at hand."""
     return [
-        Error(
-            f"{field.model._meta.label}.{field.name} relates {source}, in {where_is(source)}, to {target}, in "
-            f"{where_is(target)}.",
-            hint="Store what identifies the row in a plain indexed field, or move one of the apps.",
+        checks.Warning(
+            f"{field.model._meta.label}.{field.name} leads from a row that exists once to {target._meta.label}, of "
+            "which each site has its own.",
+            hint="On a tenant's site it finds that tenant's row with the same id. Store what identifies the row in a "
+            "plain field, and follow it inside `with shared_context():` only.",
             obj=field.model,
-            id="dbrouting.E305",
+            id="dbrouting.W301",
         )
-        for field in relations()
-        if (source := field.model._meta.app_label) != (target := target_label(field))
-        and where_is(target) not in (where_is(source), EVERYWHERE)
+        for field, target in relations_to_every_site()
+        if databases().of(field.model) == {DEFAULT_DB_ALIAS}
     ]
 
 
-SHARED, EVERYWHERE, TENANTS = "the shared database", "the shared and every tenant's database", "the tenants' databases"
+@register(TAG)
+def check_shared_site_can_delete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Django looks for the rows that a deletion concerns, and the shared database has no such table."""
+    return [
+        checks.Info(
+            f"{field.model._meta.label}.{field.name} makes deleting {target._meta.label} fail on the shared site, "
+            f"which has no {field.model._meta.label}.",
+            hint="Store the id in a plain indexed field; or delete none there, and set is_active to false instead.",
+            obj=field.model,
+            id="dbrouting.I301",
+        )
+        for field, target in relations_to_every_site()
+        if databases().of(field.model) == {SAMPLE} and is_collected(field)
+    ]
 
 
-def where_is(app_label: str) -> str:
-    if app_label in settings.SHARED_APPS:
-        return SHARED
-    return EVERYWHERE if app_label in settings.EVERY_SITE_APPS else TENANTS
-
-
-def relations() -> "Iterator[Field[Any, Any]]":
+def relations_to_every_site() -> Iterator[tuple["Field[Any, Any]", type[Model]]]:
     for model in apps.get_models():
-        fields = (*model._meta.local_fields, *model._meta.local_many_to_many)
-        yield from (field for field in fields if field.is_relation)
+        for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
+            target = field.related_model
+            if isinstance(target, type) and {DEFAULT_DB_ALIAS, SAMPLE} <= databases().of(target):
+                yield field, target
 
 
-def target_label(field: "Field[Any, Any]") -> str:
-    return cast(type[Model], field.related_model)._meta.app_label
+def is_collected(field: "Field[Any, Any]") -> bool:
+    """Whether Django itself, not the database, sees to the rows on this side when the other is deleted.
+
+    It always does to the pairs of a many-to-many field, which has no rule.
+    """
+    on_delete = getattr(field.remote_field, "on_delete", None)
+    return on_delete is not DO_NOTHING and not isinstance(on_delete, DATABASE_ON_DELETE)
+
+
+@register(TAG)
+def check_atomic_requests(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Django walks over the listed databases, whichever site a request is for; a tenant's is never one."""
+    listed = [
+        Error(
+            f"ATOMIC_REQUESTS of {alias!r} opens a transaction there on every site's requests, and none on the "
+            "tenant's own database.",
+            hint=f"Turn it off in {variable_of(alias)}, and use atomic_for(Model) from dbrouting.sql.",
+            id="dbrouting.E306",
+        )
+        for alias in atomic_aliases()
+    ]
+    if not tenants_have_a_url() or not connections.settings[SAMPLE]["ATOMIC_REQUESTS"]:
+        return [*listed]
+    return [
+        *listed,
+        Error(
+            "ATOMIC_REQUESTS of the tenants' databases does nothing: Django looks at listed databases only.",
+            hint=f"Take it out of {variable_of(SAMPLE)}, and use atomic_for(Model) from dbrouting.sql.",
+            id="dbrouting.E306",
+        ),
+    ]
+
+
+def tenants_have_a_url() -> bool:
+    """Whether the tenants' databases are configured apart from the shared one, and may have faults of their own."""
+    return SAMPLE in connections.settings and variable_of(SAMPLE) != variable_of(DEFAULT_DB_ALIAS)
+
+
+@register(TAG)
+def check_tenants_switches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return text_switches([SAMPLE]) if tenants_have_a_url() else []
+
+
+@register(TAG)
+def check_shared_site_exists(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    faults = unimportable("SHARED_URLCONF", importlib.import_module)
+    return [*unimportable("TENANT_LOOKUP"), *(faults or refused_views(settings.SHARED_URLCONF))]
+
+
+@register(TAG)
+def check_session_cookie_domain(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A cookie with a domain is sent to every host below it; without one it stays with the host that set it."""
+    if not settings.SESSION_COOKIE_DOMAIN:
+        return []
+    return [
+        Error(
+            f"SESSION_COOKIE_DOMAIN is {settings.SESSION_COOKIE_DOMAIN!r}: browsers send one site's session to others.",
+            hint="Remove the setting: each site then has a session of its own.",
+            id="dbrouting.E307",
+        )
+    ]
+
+
+@register(TAG)
+def check_csrf_cookie_domain(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.CSRF_COOKIE_DOMAIN:
+        return []
+    return [
+        checks.Warning(
+            f"CSRF_COOKIE_DOMAIN is {settings.CSRF_COOKIE_DOMAIN!r}: one site's token is good for others' forms.",
+            hint="Remove the setting: each site then has a token of its own.",
+            id="dbrouting.W302",
+        )
+    ]
+
+
+@register(TAG)
+def check_sessions_are_the_tenants(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A session that isn't kept with its site is good on each: a cookie of one tenant logs in at another."""
+    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    is_cached = issubclass(store, (cache.SessionStore, cached_db.SessionStore))
+    if issubclass(store, (file.SessionStore, signed_cookies.SessionStore)):
+        place = "outside of all databases"
+    elif is_cached and not is_of_the_tenant(settings.SESSION_CACHE_ALIAS):
+        place = f"in the cache {settings.SESSION_CACHE_ALIAS!r}, which all sites share"
+    else:
+        return []
+    return [
+        checks.Warning(
+            f"{settings.SESSION_ENGINE} keeps sessions {place}: one tenant's are good on another's site.",
+            hint='Use "django.contrib.sessions.backends.db", or a cache whose KEY_FUNCTION puts '
+            "get_current_tenant().alias into its keys.",
+            id="dbrouting.W303",
+        )
+    ]
+
+
+def is_of_the_tenant(cache_alias: str) -> bool:
+    """Whether one site can't find what another cached; what a key function does is not looked at."""
+    if cache_alias in database_caches():
+        return CACHE_LABEL not in settings.SHARED_APPS
+    return "KEY_FUNCTION" in settings.CACHES.get(cache_alias, {})
+
+
+@register(TAG)
+def check_hosts_are_allowed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Django answers 400 to the rest before any tenant is looked up; while debugging, it has hosts of its own."""
+    hosts = (settings.TENANT_BASE_DOMAIN, f"{SAMPLE_NAME}.{settings.TENANT_BASE_DOMAIN}")
+    refused = [host for host in hosts if not validate_host(host, settings.ALLOWED_HOSTS)]
+    if not refused or (settings.DEBUG and not settings.ALLOWED_HOSTS):
+        return []
+    return [
+        checks.Warning(
+            f"ALLOWED_HOSTS refuses {' and '.join(refused)}: such sites answer 400.",
+            hint=f"Add .{settings.TENANT_BASE_DOMAIN} to DJANGO_ALLOWED_HOSTS in .env: the dot admits every subdomain.",
+            id="dbrouting.W304",
+        )
+    ]

@@ -1,17 +1,23 @@
-"""Which tenants the project's own commands act on."""
+"""Which sites commands act on: the tenants', and for Django's the shared one."""
 
+import copy
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.models import Model
 
 from config import isolation
+from dbrouting.aliases import is_listed
 from dbrouting.mapping import let_go
 from dbrouting.targets import Access, DatabaseTargets, Target
-from dbrouting.tenant_context import get_current_tenant, tenant_context
-from tenants.models import Tenant
-from tenants.services import TenantError, create_tenant, get_tenants
+from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
+from dbrouting.tenant_names import name_of
+from tenants.models import Domain, Tenant
+from tenants.services import TenantError, create_tenant, default_host, get_tenants
 
 DEMO_TENANTS = ("acme", "globex")
 
@@ -25,30 +31,100 @@ class TenantTargets(DatabaseTargets):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--tenant",
-            action="append",
-            metavar="NAME",
-            help="Act on this tenant; may be repeated. By default every tenant's database is acted on.",
+            "--tenant", action="append", metavar="NAME", help="Act on this tenant; may be repeated where many can be."
         )
 
     def each(self, options: dict[str, Any]) -> Iterator[Target]:
-        if options.get("database") and options.get("tenant"):
-            raise CommandError("Give --database or --tenant, not both.")
-        yield from super().each(options)
+        """The tenants; the shared site has no shop."""
+        yield from self.routed(options) if tenant_names(options) else super().each(options)
 
     def routed(self, options: dict[str, Any]) -> Iterator[Target]:
-        names = options.get("tenant")
+        names = tenant_names(options)
         active = get_current_tenant()
         if active and not names:
             yield active.name, tenant_context(active)
             return
-        try:
-            tenants = get_tenants(names)
-        except TenantError as error:
-            raise CommandError(str(error)) from None
-        for tenant in tenants:
+        for tenant in tenants(names):
             yield tenant.name, tenant_context(tenant)
             let_go(tenant.alias)
+
+    def databases(self, options: dict[str, Any]) -> Iterator[str]:
+        active = get_current_tenant()
+        if names := tenant_names(options):
+            yield from (tenant.alias for tenant in tenants(names))
+        elif active and not options.get("database"):
+            yield active.alias
+        else:
+            yield from super().databases(options)
+
+    def samples(self, options: dict[str, Any]) -> Iterator[str]:
+        """Without a name: the shared database, and the first tenant's."""
+        aliases = list(self.databases(options))
+        yield from aliases if self.named(options) else aliases[:2]
+
+    def home(self, model: type[Model], options: dict[str, Any]) -> str:
+        """Where nothing is named and no tenant is active, the shared site is meant."""
+        if alias := self.named(options):
+            return alias
+        if get_current_tenant():
+            return router.db_for_write(model)
+        with shared_context():
+            return router.db_for_write(model)
+
+    def one(self, options: dict[str, Any]) -> str:
+        active = get_current_tenant()
+        return self.named(options) or (active.alias if active else super().one(options))
+
+    def are_named(self, options: dict[str, Any]) -> bool:
+        return super().are_named(options) or bool(tenant_names(options))
+
+    def named(self, options: dict[str, Any]) -> str | None:
+        names = tenant_names(options)
+        if len(names) > 1:
+            raise CommandError("This acts on one database: give one --tenant.")
+        if names:
+            return tenants(names)[0].alias
+        alias = super().named(options)
+        if alias and not is_listed(alias) and (name := name_of(alias)):
+            tenants([name])  # any name makes an alias
+        return alias
+
+    def inside(self, alias: str) -> AbstractContextManager[object]:
+        """The site of ``alias``. Code that works for a tenant stays there: a routed query for another raises."""
+        if get_current_tenant() is None:
+            if alias == DEFAULT_DB_ALIAS:
+                return shared_context()
+            if tenant := Tenant.objects.filter(name=name_of(alias)).first():
+                return tenant_context(tenant)
+        return super().inside(alias)
+
+    def where(self) -> str:
+        active = get_current_tenant()
+        if override := super().where():
+            return override
+        return active.name if active else "the shared site" if is_shared_context() else "no tenant"
+
+    def holdings(self) -> Iterator[tuple[str, str]]:
+        yield from super().holdings()
+        yield "tenant_NAME", "a tenant's, in `with tenant_context(Tenant.objects.get(name=…)):` or by --tenant NAME"
+
+    def must_keep(self, alias: str) -> str:
+        if alias != DEFAULT_DB_ALIAS or not Tenant.objects.exists():
+            return ""
+        return (
+            f"{alias!r} is left as it is: its rows say which tenants there are, and without them the tenants' "
+            "databases would be nobody's."
+        )
+
+    def prepare_tests(self, options: dict[str, Any]) -> None:
+        for tenant in tenants(tenant_names(options)):
+            connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
+
+    def fill_tests(self) -> None:
+        for alias in connections:
+            if name := name_of(alias):
+                tenant, _ = Tenant.objects.get_or_create(name=name)
+                Domain.objects.get_or_create(host=default_host(name), defaults={"tenant": tenant})
 
     def accesses(self) -> Iterator[Access]:
         yield from super().accesses()
@@ -61,3 +137,19 @@ class TenantTargets(DatabaseTargets):
         for name in DEMO_TENANTS:
             if not Tenant.objects.filter(name=name).exists():
                 create_tenant(name)
+
+
+def tenant_names(options: dict[str, Any]) -> list[str]:
+    """Those that the options name."""
+    names: list[str] = options.get("tenant") or []
+    if names and options.get("database"):
+        raise CommandError("Give --database or --tenant, not both.")
+    return names
+
+
+def tenants(names: list[str] | None = None) -> list[Tenant]:
+    """The tenants called so, or all of them."""
+    try:
+        return get_tenants(names)
+    except TenantError as error:
+        raise CommandError(str(error)) from None

@@ -9,10 +9,14 @@ from django.apps import AppConfig, apps
 from django.conf import LazySettings
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
-from django.db import models
+from django.db import connections, models, router
+from django.http import HttpRequest, HttpResponse
 from django.test.utils import isolate_apps
+from django.urls import path
 
+from accounts.models import User
 from dbrouting import topology_checks
+from orders.models import Order
 from reference.models import Currency
 
 
@@ -51,11 +55,19 @@ def test_the_routers_are_complete_and_in_order(
     assert ids(topology_checks.check_routers) == expected
 
 
-def test_the_middleware_is_first(settings: LazySettings) -> None:
-    settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
-    assert ids(topology_checks.check_middleware_is_first) == ["dbrouting.E302"]
-    settings.MIDDLEWARE = [settings.MIDDLEWARE[0], topology_checks.MIDDLEWARE]
-    assert ids(topology_checks.check_middleware_is_first) == ["dbrouting.E302"]
+@pytest.mark.parametrize(
+    ("middleware", "fault"),
+    [
+        (["shop.middleware.Visits"], "it is missing"),
+        (["shop.middleware.Visits", topology_checks.MIDDLEWARE], "it comes after shop.middleware.Visits"),
+    ],
+)
+def test_a_middleware_that_is_not_first_is_an_error(settings: LazySettings, middleware: list[str], fault: str) -> None:
+    settings.MIDDLEWARE = middleware
+    [error] = topology_checks.check_middleware_is_first(None)
+
+    assert error.id == "dbrouting.E302"
+    assert fault in error.msg
 
 
 def test_a_misspelt_app_is_an_error(settings: LazySettings) -> None:
@@ -68,21 +80,214 @@ def test_users_and_what_refers_to_them_are_on_every_site(settings: LazySettings)
     assert ids(topology_checks.check_users_are_on_every_site) == ["dbrouting.E304", "dbrouting.E304"]
 
 
-def test_a_relation_to_a_shared_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with isolate_apps("orders"):
+def test_the_table_of_a_database_cache_is_listed_like_an_app(settings: LazySettings) -> None:
+    settings.SHARED_APPS = [*settings.SHARED_APPS, "django_cache"]
+    assert ids(topology_checks.check_app_labels) == []
 
-        class Invoice(models.Model):  # noqa: DJ008  it is never shown
-            currency = models.ForeignKey(Currency, on_delete=models.PROTECT)
 
-            class Meta:
-                app_label = "orders"
+# Relations
 
-    monkeypatch.setattr(apps, "get_models", lambda: [Invoice])
 
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make the one model there is: of this app, with this relation."""
+
+    def only(app_label: str, relation: "models.Field[Any, Any]") -> None:
+        with isolate_apps(app_label):
+            meta = type("Meta", (), {"app_label": app_label})
+            made = type("Made", (models.Model,), {"__module__": __name__, "Meta": meta, "relation": relation})
+        monkeypatch.setattr(apps, "get_models", lambda: [made])
+
+    return only
+
+
+def test_a_relation_to_a_shared_table_is_an_error(only: Callable[..., None]) -> None:
+    only("orders", models.ForeignKey(Currency, models.PROTECT, related_name="+"))
     [error] = topology_checks.check_relations_stay_in_one_database(None)
 
     assert error.id == "dbrouting.E305"
-    assert "orders.Invoice.currency" in error.msg
+    assert error.msg == (
+        "orders.Made.relation relates orders, in the tenants' databases, to reference, in the shared database."
+    )
+
+
+def test_a_relation_of_every_sites_table_to_the_tenants_own_is_an_error(only: Callable[..., None]) -> None:
+    only("accounts", models.ForeignKey(Order, models.CASCADE, related_name="+"))
+    [error] = topology_checks.check_relations_stay_in_one_database(None)
+
+    assert "in the shared database and the tenants' databases" in error.msg
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [models.ForeignKey(User, models.CASCADE, related_name="+"), models.ManyToManyField(User, related_name="+")],
+)
+def test_a_relation_of_a_row_that_exists_once_to_every_sites_is_a_warning(
+    only: Callable[..., None], relation: "models.Field[Any, Any]"
+) -> None:
+    only("reference", relation)
+    [warning] = topology_checks.check_shared_rows_name_no_sites_rows(None)
+
+    assert warning.id == "dbrouting.W301"
+    assert "reference.Made.relation" in warning.msg
+    assert ids(topology_checks.check_relations_stay_in_one_database) == []
+
+
+def test_what_the_warning_means() -> None:
+    """A shared row is asked for its user on acme's site, and finds whoever has the same id there."""
+    assert router.db_for_read(User, instance=Currency()) == "tenant_acme"
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [models.ForeignKey(User, models.CASCADE, related_name="+"), models.ManyToManyField(User, related_name="+")],
+)
+def test_a_tenants_relation_to_the_users_is_mentioned_because_the_shared_site_can_not_delete_them(
+    only: Callable[..., None], relation: "models.Field[Any, Any]"
+) -> None:
+    only("orders", relation)
+    [info] = topology_checks.check_shared_site_can_delete(None)
+
+    assert info.id == "dbrouting.I301"
+    assert "deleting accounts.User" in info.msg
+    assert ids(topology_checks.check_shared_rows_name_no_sites_rows) == []
+    assert ids(topology_checks.check_relations_stay_in_one_database) == []
+
+
+def test_a_relation_that_does_nothing_keeps_nobody_from_deleting(only: Callable[..., None]) -> None:
+    only("orders", models.ForeignKey(User, models.DO_NOTHING, related_name="+"))
+    assert ids(topology_checks.check_shared_site_can_delete) == []
+
+
+# Requests
+
+
+def test_a_transaction_of_the_shared_database_for_each_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    [error] = topology_checks.check_atomic_requests(None)
+
+    assert error.id == "dbrouting.E306"
+    assert "DATABASE_URL" in str(error.hint)
+
+
+@pytest.fixture
+def tenants_url(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say something in the tenants' own URL."""
+
+    def tenants_url(**said: Any) -> None:
+        config = {**connections.settings[topology_checks.SAMPLE], **said, "VARIABLE": "TENANT_DATABASE_URL"}
+        monkeypatch.setitem(connections.settings, topology_checks.SAMPLE, config)
+
+    return tenants_url
+
+
+def test_a_transaction_of_the_tenants_databases_that_nobody_opens_is_an_error(tenants_url: Callable[..., None]) -> None:
+    tenants_url(ATOMIC_REQUESTS=False)
+    assert ids(topology_checks.check_atomic_requests) == []
+
+    tenants_url(ATOMIC_REQUESTS=True)
+    assert ids(topology_checks.check_atomic_requests)[-1] == "dbrouting.E306"
+
+
+def test_a_switch_that_the_tenants_url_has_as_text_is_an_error(tenants_url: Callable[..., None]) -> None:
+    tenants_url(CONN_HEALTH_CHECKS="false")
+    [error] = topology_checks.check_tenants_switches(None)
+
+    assert error.id == "dbrouting.E007"
+    assert "TENANT_DATABASE_URL" in str(error.hint)
+
+
+async def asynchronous(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+urlpatterns = [path("asynchronous/", asynchronous)]
+
+
+def test_asynchronous_views_of_the_shared_site_are_looked_at(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SHARED_URLCONF = __name__
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+
+    assert ids(topology_checks.check_shared_site_exists) == ["dbrouting.E008"]
+
+
+@pytest.mark.parametrize("name", ["TENANT_LOOKUP", "SHARED_URLCONF"])
+@pytest.mark.parametrize("value", ["missing.module", ""])
+def test_a_setting_that_leads_to_no_code_is_an_error(settings: LazySettings, name: str, value: str) -> None:
+    setattr(settings, name, value)
+    [error] = topology_checks.check_shared_site_exists(None)
+
+    assert error.id == "dbrouting.E011"
+    assert error.msg.startswith(f"{name} is {value!r}")
+
+
+# Cookies, sessions, hosts
+
+
+def test_a_session_cookie_for_more_than_one_site_is_an_error(settings: LazySettings) -> None:
+    settings.SESSION_COOKIE_DOMAIN = ".localhost"
+    assert ids(topology_checks.check_session_cookie_domain) == ["dbrouting.E307"]
+
+
+def test_a_csrf_cookie_for_more_than_one_site_is_a_warning(settings: LazySettings) -> None:
+    settings.CSRF_COOKIE_DOMAIN = ".localhost"
+    assert ids(topology_checks.check_csrf_cookie_domain) == ["dbrouting.W302"]
+
+
+MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "cache", "expected"),
+    [
+        ("signed_cookies", MEMORY, ["dbrouting.W303"]),
+        ("file", MEMORY, ["dbrouting.W303"]),
+        ("cache", MEMORY, ["dbrouting.W303"]),
+        ("cached_db", MEMORY, ["dbrouting.W303"]),
+        ("cached_db", {**MEMORY, "KEY_FUNCTION": "shop.caches.tenant_key"}, []),
+        ("cached_db", TABLE, []),
+        ("db", MEMORY, []),
+    ],
+)
+def test_sessions_that_are_good_on_every_site_are_a_warning(
+    settings: LazySettings, engine: str, cache: dict[str, str], expected: list[str]
+) -> None:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.CACHES = {"default": cache}
+
+    assert ids(topology_checks.check_sessions_are_the_tenants) == expected
+
+
+def test_sessions_in_a_cache_table_that_all_sites_share_are_a_warning(settings: LazySettings) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    settings.CACHES = {"default": TABLE}
+    settings.SHARED_APPS = [*settings.SHARED_APPS, "django_cache"]
+
+    assert ids(topology_checks.check_sessions_are_the_tenants) == ["dbrouting.W303"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [([], ["dbrouting.W304"]), (["localhost"], ["dbrouting.W304"]), ([".localhost"], []), (["*"], [])],
+)
+def test_hosts_that_django_would_refuse_are_a_warning(
+    settings: LazySettings, hosts: list[str], expected: list[str]
+) -> None:
+    settings.ALLOWED_HOSTS = hosts
+
+    assert ids(topology_checks.check_hosts_are_allowed) == expected
+
+
+def test_while_debugging_django_has_hosts_of_its_own(settings: LazySettings) -> None:
+    settings.ALLOWED_HOSTS, settings.DEBUG = [], True
+
+    assert ids(topology_checks.check_hosts_are_allowed) == []
+
+
+# Settings from the environment
 
 
 @pytest.mark.parametrize(

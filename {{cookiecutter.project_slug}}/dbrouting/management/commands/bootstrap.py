@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections
 
 from dbrouting.administration import advice, prepare_users
 from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
+from dbrouting.checks import TAG
 from dbrouting.provisioning import create_database
 from dbrouting.reachability import describe
 from dbrouting.targets import get_targets
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         "Creates and migrates every database and, in development, loads the demo data. With DATABASE_ADMIN_URL, makes "
         "the users that the databases' URLs name, too."
     )
-    requires_system_checks = ()
+    requires_system_checks = (TAG,)  # Django's own may connect, and there may be nothing yet to connect to
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

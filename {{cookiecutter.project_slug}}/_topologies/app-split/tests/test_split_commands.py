@@ -1,0 +1,94 @@
+"""Django's commands where each app has a database of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError
+from typed import typed
+
+from accounts.models import User
+from catalogue.factories import ProductFactory
+from dbrouting.aliases import usable_aliases
+from orders.factories import OrderFactory, OrderLineFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_users_are_made_in_no_other_database() -> None:
+    typed("createsuperuser", "--noinput", "--username=eve", "--email=eve@example.com")
+
+    assert User.objects.using("auth_db").filter(username="eve").exists()
+    with pytest.raises(CommandError, match=r"'default' doesn't hold accounts\.User. Run it on: auth_db"):
+        typed("createsuperuser", "--noinput", "--username=mallory", "--email=m@example.com", "--database=default")
+
+
+def test_a_dump_needs_no_marks_where_each_table_is_in_one_database() -> None:
+    """So Django's own loaddata understands it too."""
+    OrderLineFactory.create(order=OrderFactory.create(), product=ProductFactory.create())
+    rows = json.loads(typed("dumpdata").out)
+
+    assert {"accounts.user", "catalogue.product", "orders.orderline"} <= {row["model"] for row in rows}
+    assert not any("database" in row for row in rows)
+
+
+def test_a_dump_without_primary_keys_warns_of_what_refers_to_them() -> None:
+    """An order knows its customer by id, and no database would notice that the id is another's."""
+    assert "--natural-primary leaves out primary keys" in typed("dumpdata", "--natural-primary").err
+
+
+def test_a_format_that_holds_one_database_is_refused_for_several() -> None:
+    with pytest.raises(CommandError, match=r"xml holds one database: add --database, or .* --format json"):
+        typed("dumpdata", "--format=xml")
+
+    assert typed("dumpdata", "orders", "--format=xml").out.startswith("<?xml")
+
+
+def test_an_app_that_is_elsewhere_is_not_left_out_silently() -> None:
+    with pytest.raises(CommandError, match="orders isn't on auth_db: its rows would be left out"):
+        typed("dumpdata", "accounts", "orders", "--database=auth_db")
+
+
+def test_a_fixture_is_spread_over_the_databases(tmp_path: Path) -> None:
+    path = tmp_path / "shop.json"
+    rows = [
+        {"model": "auth.permission", "pk": 9001, "fields": permission("pack")},
+        {"model": "orders.order", "pk": 7, "fields": order("ada")},
+    ]
+    path.write_text(json.dumps(rows))
+    typed("loaddata", str(path))
+
+    assert json.loads(typed("dumpdata", "orders.order").out)[0]["pk"] == 7
+
+
+def permission(codename: str) -> dict[str, object]:
+    """Refers to a content type by its natural key, which is looked up in one database and no other."""
+    return {"codename": codename, "name": "May pack", "content_type": ["orders", "order"]}
+
+
+def order(name: str) -> dict[str, object]:
+    return {"customer_id": 1, "customer_name": name, "created_at": "2026-03-01T12:00:00Z", "status": "placed"}
+
+
+def test_a_fixture_named_after_a_database_is_for_that_one(tmp_path: Path) -> None:
+    """Django's own convention."""
+    path = tmp_path / "shop.orders_db.json"
+    path.write_text(json.dumps([{"model": "orders.order", "pk": 7, "fields": order("ada")}]))
+    typed("loaddata", str(tmp_path / "shop.json"))
+
+    assert json.loads(typed("dumpdata", "orders.order").out)[0]["pk"] == 7
+
+
+def test_the_whole_project_is_inspected_database_by_database() -> None:
+    printed = typed("inspectdb").out
+
+    assert all(f"# The database {alias}." in printed for alias in usable_aliases())
+    assert {"class AccountsUser(", "class CatalogueProduct(", "class OrdersOrder("} <= {
+        line.partition("(")[0] + "(" for line in printed.splitlines() if line.startswith("class ")
+    }
+
+
+def test_a_client_says_which_of_the_databases_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.core.management.commands.dbshell.Command.handle", lambda self, **options: None)
+
+    assert "Database default (DATABASE_URL)" in typed("dbshell").err

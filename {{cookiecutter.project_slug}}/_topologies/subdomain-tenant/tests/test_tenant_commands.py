@@ -1,0 +1,201 @@
+"""Django's commands where each tenant has users, sessions and rows of its own, and the shared site too."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from typed import typed
+
+from accounts.models import User
+from catalogue.factories import ProductFactory
+from catalogue.models import Product
+from dbrouting.management.commands.shell import Prompt
+from dbrouting.tenant_context import (
+    CurrentTenant,
+    TenantSwitchError,
+    get_current_tenant,
+    shared_context,
+    tenant_context,
+)
+from reference.models import Currency
+from tenants.models import Tenant
+
+pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
+
+SITES = ("default", "tenant_acme", "tenant_globex")
+NEW_USER = ("--noinput", "--username=eve", "--email=eve@example.com")
+
+
+@pytest.fixture
+def shops(acme: CurrentTenant, globex: CurrentTenant) -> None:
+    """The same product in both shops, at another price."""
+    for tenant, price in ((acme, 5), (globex, 7)):
+        with tenant_context(tenant):
+            ProductFactory.create(slug="sencha", price=price)
+
+
+def sites_with(username: str) -> list[str]:
+    return [alias for alias in SITES if User.objects.using(alias).filter(username=username).exists()]
+
+
+def test_a_superuser_is_the_shared_sites_unless_a_tenant_is_named() -> None:
+    done = typed("createsuperuser", *NEW_USER)
+
+    assert sites_with("eve") == ["default"]
+    assert "Database default (" in done.err
+
+
+def test_a_superuser_of_a_tenant_is_made_there_alone() -> None:
+    typed("createsuperuser", "--tenant=acme", *NEW_USER)
+
+    assert sites_with("eve") == ["tenant_acme"]
+
+
+def test_code_that_a_command_calls_works_for_its_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that makes the new user's profile, for instance."""
+    seen: list[CurrentTenant | None] = []
+    monkeypatch.setattr(User, "save", lambda self, **kwargs: seen.append(get_current_tenant()))
+    typed("createsuperuser", "--tenant=acme", *NEW_USER)
+
+    assert [tenant and tenant.alias for tenant in seen] == ["tenant_acme"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--tenant=nobody"], "No tenant is called 'nobody'"),
+        (["--database=tenant_nobody"], "No tenant is called 'nobody'"),
+        (["--tenant=acme", "--tenant=globex"], "This acts on one database: give one --tenant"),
+        (["--tenant=acme", "--database=default"], "--database or --tenant, not both"),
+    ],
+)
+def test_options_that_name_no_one_tenant_are_refused(options: list[str], complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        typed("createsuperuser", *NEW_USER, *options)
+
+    assert sites_with("eve") == []
+
+
+def test_code_that_works_for_a_tenant_runs_commands_there(acme: CurrentTenant) -> None:
+    with tenant_context(acme):
+        typed("createsuperuser", *NEW_USER)
+
+    assert sites_with("eve") == ["tenant_acme"]
+
+
+def test_code_that_works_for_a_tenant_does_not_reach_another_by_a_command(acme: CurrentTenant) -> None:
+    with tenant_context(acme), pytest.raises(TenantSwitchError):
+        call_command("clearsessions", database="tenant_globex")
+
+
+@pytest.fixture
+def expired() -> Callable[[], list[str]]:
+    """Every site has a session that has expired; gives the sites that still have it."""
+    for alias in SITES:
+        Session(session_key="expired", expire_date="2020-01-01T00:00:00Z").save(using=alias)
+    return lambda: [alias for alias in SITES if Session.objects.using(alias).exists()]
+
+
+def test_sessions_are_cleared_on_every_site(expired: Callable[[], list[str]]) -> None:
+    typed("clearsessions")
+
+    assert expired() == []
+
+
+def test_sessions_of_the_named_tenants_only_are_cleared(expired: Callable[[], list[str]]) -> None:
+    typed("clearsessions", "--tenant=acme", "--tenant=globex")
+
+    assert expired() == ["default"]
+
+
+@pytest.mark.usefixtures("shops")
+def test_a_dump_says_which_tenant_a_row_is_from() -> None:
+    rows = json.loads(typed("dumpdata").out)
+    prices = {row["database"]: row["fields"]["price"] for row in rows if row["model"] == "catalogue.product"}
+
+    assert prices == {"tenant_acme": "5.00", "tenant_globex": "7.00"}
+    assert not any("database" in row for row in rows if row["model"] == "reference.currency")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("shops")
+def test_everything_of_every_site_can_be_loaded_again(tmp_path: Path) -> None:
+    Currency.objects.create(code="XTS", name="Testing")
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    typed("dumpdata", f"--output={before}")
+    typed("flush", "--no-input", "--bare")
+    assert not Product.objects.using("tenant_acme").exists()
+
+    typed("loaddata", str(before))
+    typed("dumpdata", f"--output={after}")
+
+    assert before.read_text() == after.read_text()
+
+
+@pytest.mark.usefixtures("shops")
+def test_the_rows_of_one_tenant_can_be_loaded_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "acme.json"
+    Product.objects.using("tenant_globex").delete()
+    typed("dumpdata", "catalogue", "--tenant=acme", f"--output={path}")
+    typed("loaddata", str(path), "--tenant=globex")
+
+    assert {product.price for product in Product.objects.using("tenant_globex")} == {5}
+
+
+@pytest.mark.usefixtures("shops")
+def test_the_rows_of_another_tenant_are_left_out_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "both.json"
+    typed("dumpdata", "catalogue.product", f"--output={path}")
+    done = typed("loaddata", str(path), "--tenant=acme")
+
+    assert {product.price for product in Product.objects.using("tenant_acme")} == {5}
+    assert "1 of catalogue.Product from 'tenant_globex'" in done.err
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("shops")
+def test_a_flush_does_not_forget_the_tenants() -> None:
+    """Their databases would be left to nobody."""
+    done = typed("flush", "--no-input")
+
+    assert "'default' is left as it is" in done.err
+    assert Tenant.objects.count() == 2
+    assert not Product.objects.using("tenant_acme").exists()
+    assert not Product.objects.using("tenant_globex").exists()
+
+
+def test_to_flush_the_shared_database_alone_is_refused_while_there_are_tenants() -> None:
+    with pytest.raises(CommandError, match="without them the tenants' databases would be nobody's"):
+        typed("flush", "--no-input", "--database=default")
+
+    assert Tenant.objects.count() == 2
+
+
+def test_one_tenant_stands_for_all_where_only_tables_matter() -> None:
+    printed = typed("inspectdb").out
+
+    assert "# The database default." in printed
+    assert "# The database tenant_acme." in printed
+    assert "tenant_globex" not in printed
+
+
+@pytest.fixture
+def prompt() -> Prompt:
+    return Prompt()
+
+
+def test_the_prompt_says_whose_site_it_is(prompt: Prompt, acme: CurrentTenant) -> None:
+    assert str(prompt) == "[no tenant] >>> "
+    with tenant_context(acme):
+        assert str(prompt) == "[acme] >>> "
+    with shared_context():
+        assert str(prompt) == "[the shared site] >>> "
+
+
+def test_a_shell_for_a_tenant_works_there(capsys: pytest.CaptureFixture[str]) -> None:
+    typed("shell", "-v0", "--tenant=acme", "-c", "from django.db import router; print(router.db_for_write(Product))")
+
+    assert capsys.readouterr().out == "tenant_acme\n"

@@ -1,0 +1,137 @@
+"""Django's commands, on the databases where the routers have what they are about.
+
+Django's own mean ``default`` unless told, whatever the routers say: users are made where nobody logs in, dumps are
+empty, fixtures are skipped. A command here is one of Django's behind a base class of this module:
+
+>>> class Command(OnEveryDatabase, clearsessions.Command): ...
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError, router
+from django.db.models import Model
+
+from dbrouting.aliases import apps_on, is_listed, migratable_aliases
+from dbrouting.mapping import let_go
+from dbrouting.reachability import require_reachable, variable_of
+from dbrouting.targets import get_targets
+
+
+class RoutedCommand(BaseCommand):
+    """Takes its databases from the project's targets: ``--database``, and what else they offer, still win."""
+
+    requires_migrations_checks = False  # Django's looks at "default" alone
+    _called_from_command_line: bool
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """The targets' ``--database`` takes the place of Django's, whose choices are the listed aliases."""
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        get_targets().add_arguments(parser)
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+    def is_told_by_program(self, options: dict[str, Any]) -> bool:
+        return options["database"] is not None and not self._called_from_command_line
+
+    def concerns(self, alias: str, options: dict[str, Any]) -> bool:
+        """Whether the database has what the command is about."""
+        return bool(apps_on(alias))
+
+    def say_where(self, alias: str, options: dict[str, Any]) -> None:
+        """Beside the output, which may be piped into a file."""
+        if options["verbosity"] >= 1:
+            self.stderr.write(f"Database {alias} ({variable_of(alias)}):", self.style.MIGRATE_HEADING)
+
+    def act_on(self, alias: str, *args: Any, **options: Any) -> str | None:
+        """Do what Django's command does, on ``alias``."""
+        again = f"python manage.py {self.name} --database={alias}"
+        require_reachable(alias, then=again)
+        try:
+            with get_targets().inside(alias), missing_tables_explained(alias, again):
+                return super().handle(*args, **{**options, "database": alias})
+        finally:
+            if not is_listed(alias):
+                let_go(alias)
+
+
+class OnHome(RoutedCommand):
+    """Acts on the one database where a model is written."""
+
+    def get_model(self) -> type[Model]:
+        raise NotImplementedError
+
+    def concerns(self, alias: str, options: dict[str, Any]) -> bool:
+        return router.allow_migrate_model(alias, self.get_model())
+
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        model = self.get_model()
+        alias = get_targets().home(model, options)
+        if not self.concerns(alias, options):
+            raise CommandError(f"{alias!r} doesn't hold {model._meta.label}. {homes(self, options)}")
+        self.say_where(alias, options)
+        return self.act_on(alias, *args, **options)
+
+
+class OnEveryDatabase(RoutedCommand):
+    """Acts on every database that has what the command is about; if one fails, the others still have their turn."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failures = {}
+        aliases = self.aliases(options)
+        for alias in aliases:
+            self.say_where(alias, options)
+            try:
+                self.act_on(alias, *args, **options)
+            except CommandError as error:
+                failures[alias] = error
+        raise_failures(self.name, failures, aliases)
+
+    def aliases(self, options: dict[str, Any]) -> list[str]:
+        """Where to act. What a program names is Django's to judge: test runners name every alias they made."""
+        found = list(get_targets().databases(options))
+        if self.is_told_by_program(options):
+            return found
+        concerned = [alias for alias in found if self.concerns(alias, options)]
+        if not concerned:
+            raise CommandError(f"There is nothing for `{self.name}` on {', '.join(found)}. {homes(self, options)}")
+        return concerned
+
+
+def homes(command: RoutedCommand, options: dict[str, Any]) -> str:
+    """Where to run ``command`` instead."""
+    there = [alias for alias in migratable_aliases() if command.concerns(alias, options)]
+    return f"Run it on: {', '.join(there)}." if there else "The routers allow it on no database."
+
+
+def raise_failures(name: str, failures: dict[str, CommandError], aliases: Iterable[str]) -> None:
+    """One error for those that failed; the only one as it is."""
+    aliases = list(aliases)
+    if not failures:
+        return
+    if len(aliases) == 1:
+        raise failures[aliases[0]]
+    reasons = "\n".join(f"  {alias}: {error}" for alias, error in failures.items())
+    raise CommandError(
+        f"`{name}` failed on {len(failures)} of {len(aliases)} databases:\n{reasons}\n"
+        + ("The others are done. " if len(failures) < len(aliases) else "")
+        + "Mend the cause and run it again on these: --database=ALIAS."
+    )
+
+
+@contextmanager
+def missing_tables_explained(alias: str, again: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        raise CommandError(
+            f"The database {alias!r} said: {' '.join(str(error).split())}\n"
+            f"If a table is missing: python manage.py migrate --database={alias}, then: {again}"
+        ) from error
