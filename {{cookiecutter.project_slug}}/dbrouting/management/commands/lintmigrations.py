@@ -47,7 +47,7 @@ class Command(lintmigrations.Command):
             "include_apps": labels,
             "no_cache": True,  # it is kept by folder and alias, not by what the routers said then
             "project_root_path": str(settings.BASE_DIR),
-            "quiet": options["quiet"] or ["ok", "ignore"],
+            "quiet": options["quiet"] or ["ok", "ignore", "warning"],
             "sql_analyser": connections[alias].vendor,
         }
         try:
