@@ -124,6 +124,7 @@ def test_git_would_not_take_secrets_or_databases(fresh: Callable[..., Path]) -> 
         ".venv/file",
         ".ruff_cache/file",
         "config/__pycache__/file",
+        "media/file",
         "staticfiles/file",
     ):
         (project / name).parent.mkdir(exist_ok=True)

@@ -18,8 +18,10 @@ from processes import free_port, serving, wait_until
 
 AT_ONCE = 50
 SESSIONS = 5
+PROCESSES, THREADS, POOL_SIZE, TENANTS = 2, 16, 20, 2
 SERVERS = {
-    "gunicorn": "-m gunicorn config.wsgi:application --worker-class gthread --workers 2 --threads 16 --bind {address}",
+    "gunicorn": "-m gunicorn config.wsgi:application --worker-class gthread "
+    f"--workers {PROCESSES} --threads {THREADS} --bind {{address}}",
     "uvicorn": "-m uvicorn config.asgi:application --host {host} --port {port} --lifespan off",
 }
 # Quantities by which the rows that a test placed are told from all others, the demo data's smaller ones among them.
@@ -129,6 +131,14 @@ def ordered(databases: Databases, place: Place, marker: int) -> int:
     return len(databases.rows(place, "orders_orderline", "WHERE quantity = %s", marker))
 
 
+def most_connections(combination: Combination) -> int:
+    """What the arithmetic of the READMEs gives for the primary, whatever is asked of the site."""
+    if combination.tenant_isolation == "schema":
+        return PROCESSES * (THREADS + POOL_SIZE)
+    databases = {"app-split": 3, "primary-replica": 1, "subdomain-tenant": TENANTS + 1}[combination.topology]
+    return PROCESSES * THREADS * databases
+
+
 def users(databases: Databases, place: Place) -> list[object]:
     return [row["username"] for row in databases.rows(place, "accounts_user")]
 
@@ -145,6 +155,7 @@ def test_app_split_keeps_an_order_and_its_customer_in_two_databases(
     with serve(project, databases) as address:
         customers = log_in_at_once(address, ["localhost"] * SESSIONS)
         placed, origins = visit_at_once(customers, {"localhost": marker})
+        assert databases.sessions() <= most_connections(combination)
         assert customers[0].quantities_ordered().count(marker) == placed["localhost"]
     assert origins == {"localhost": {"default"}}
     assert ordered(databases, orders, marker) == placed["localhost"] > 0
@@ -183,6 +194,7 @@ def test_primary_replica_writes_on_the_primary_and_reads_through_replicas(
     with serve(project, databases) as address:
         customers = log_in_at_once(address, ["localhost"] * SESSIONS)
         placed, _ = visit_at_once(customers, {"localhost": marker})
+        assert databases.sessions() <= most_connections(combination)
         readers = [Customer(address, "localhost") for _ in range(SESSIONS)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             pages = list(pool.map(lambda number: readers[number % SESSIONS].products(), range(AT_ONCE)))
@@ -228,6 +240,7 @@ def test_subdomain_tenants_see_nothing_of_each_other(
     with serve(project, databases) as address:
         customers = log_in_at_once(address, [*markers] * SESSIONS)
         placed, origins = visit_at_once(customers, markers)
+        assert databases.sessions() <= most_connections(combination)
         acme, globex = (customer.quantities_ordered() for customer in customers[:2])
         assert Customer(address, "unknown.localhost").browser.get("/").status_code == 404
     assert len(origins["acme.localhost"]) == len(origins["globex.localhost"]) == 1

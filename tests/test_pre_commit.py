@@ -1,4 +1,4 @@
-"""The hooks of a baked project run without network, and stop a data migration that doesn't say where it runs."""
+"""The hooks of a baked project run without network, and stop migrations that would do harm."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import environment, run
+from processes import environment, manage, run
 
 pytestmark = pytest.mark.once
 
@@ -19,10 +19,20 @@ class Migration(migrations.Migration):
     operations = [migrations.RunSQL("DELETE FROM catalogue_product", migrations.RunSQL.noop)]
 """
 
+UNSAFE = """from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("orders", "0001_initial")]
+
+    operations = [migrations.RemoveField("order", "status")]
+"""
+
 
 @pytest.fixture
 def repository(fresh: Callable[..., Path]) -> Path:
     project = fresh(topology="app-split", database_engine="sqlite")
+    manage(project, "bootstrap", "--no-demo")
     run(project, "git", "init", "--quiet")
     run(project, "git", "add", "--all")
     return project
@@ -32,8 +42,10 @@ def test_the_hooks_pass_on_a_fresh_project(repository: Path, tmp_path: Path) -> 
     run(repository, "python", "-m", "pre_commit", "run", "--all-files", PRE_COMMIT_HOME=str(tmp_path / "pre-commit"))
 
 
-def test_an_unguarded_data_migration_is_stopped(repository: Path, tmp_path: Path) -> None:
+def test_migrations_that_would_do_harm_are_stopped(repository: Path, tmp_path: Path) -> None:
+    """One that doesn't say where it runs, and one that drops what the running version needs, unseen on ``default``."""
     (repository / "catalogue" / "migrations" / "0002_clean_up.py").write_text(UNGUARDED)
+    (repository / "orders" / "migrations" / "0002_no_status.py").write_text(UNSAFE)
     run(repository, "git", "add", "--all")
     hooks = subprocess.run(
         [sys.executable, "-m", "pre_commit", "run"],
@@ -46,3 +58,4 @@ def test_an_unguarded_data_migration_is_stopped(repository: Path, tmp_path: Path
     assert hooks.returncode == 1
     assert "RunSQL in catalogue.0002_clean_up doesn't say on which database it runs" in hooks.stdout
     assert "dbrouting.W001" in hooks.stdout
+    assert "(orders, 0002_no_status)... ERR" in hooks.stdout

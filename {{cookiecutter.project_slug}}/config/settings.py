@@ -74,6 +74,10 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 
+# What users upload: outside of the project's folder, where a new version replaces that.
+MEDIA_URL = "media/"
+MEDIA_ROOT = env.str("DJANGO_MEDIA_ROOT", default=str(BASE_DIR / "media"))
+
 # Served over HTTPS unless told otherwise; `manage.py check --deploy` agrees.
 USE_HTTPS = env.bool("DJANGO_USE_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = USE_HTTPS

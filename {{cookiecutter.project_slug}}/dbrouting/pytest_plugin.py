@@ -9,6 +9,7 @@ from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
+from dbrouting.database_copies import copied_test_databases
 from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import close_pool
 from dbrouting.testing import EveryDatabaseTestCase, move_mirrors, shared_mirrors
@@ -27,8 +28,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """pytest-django's, which drops no database that a mirror, an unlisted alias or a pool is still connected to."""
+def django_db_setup(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """pytest-django's, which migrates databases of one kind once.
+
+    And which drops none that a mirror, an unlisted alias or a pool is still connected to.
+    """
+    with copied_test_databases():
+        request.getfixturevalue("django_db_setup")
     move_mirrors()
     yield
     with django_db_blocker.unblock():
