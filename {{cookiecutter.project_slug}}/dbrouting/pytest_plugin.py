@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test import AsyncClient, Client
 
@@ -15,6 +16,11 @@ from dbrouting.provisioning import close_pool
 from dbrouting.testing import EveryDatabaseTestCase, move_mirrors, shared_mirrors
 
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
+
+
+def pytest_configure() -> None:
+    """The passwords of tests protect nothing: a good hash would take longer than most tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
