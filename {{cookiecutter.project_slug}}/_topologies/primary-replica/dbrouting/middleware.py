@@ -31,13 +31,13 @@ class PrimaryPinningMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.call_async(request)
-        unit = UnitOfWork(starts_pinned(request))
+        unit = request.unit_of_work = UnitOfWork(starts_pinned(request))  # type: ignore[attr-defined]  # our addition
         with working_for(unit), everything_ended():
             response: HttpResponseBase = self.get_response(request)
         return finished(response, unit)
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:
-        unit = UnitOfWork(starts_pinned(request))
+        unit = request.unit_of_work = UnitOfWork(starts_pinned(request))  # type: ignore[attr-defined]  # our addition
         with working_for(unit):
             response: HttpResponseBase = await self.get_response(request)
         return finished(response, unit)
