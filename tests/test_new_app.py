@@ -72,6 +72,15 @@ def write_app(project: Path, home: str) -> None:
     (project / "billing" / "test_invoices.py").write_text(TESTS.format(home=home), "utf-8")
 
 
+def paste_diagram(project: Path) -> None:
+    """As the section says, into the README."""
+    readme = project / "README.md"
+    diagram = manage(project, "show_routing", "--mermaid")
+    text, pasted = re.subn(r"(```mermaid\n).*?(```)", rf"\1{diagram}\2", readme.read_text("utf-8"), flags=re.DOTALL)
+    assert pasted == 1
+    readme.write_text(text, "utf-8")
+
+
 def files_with_the_table(project: Path) -> set[str]:
     files = SQLiteFiles(project)
     return {place.name for place in files.places() if "billing_invoice" in files.tables(place)}
@@ -90,9 +99,10 @@ def test_app_split_a_new_app_gets_a_database_of_its_own(fresh: Callable[..., Pat
     insert(databases, '    "orders": ', "    " + section.line('"billing": '))
     for command in section.commands():
         run(project, *shlex.split(command))
+    paste_diagram(project)
 
     assert files_with_the_table(project) == TABLES[combination.topology]
-    run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "billing")
+    run(project, "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")  # nothing counts on the samples alone
 
 
 @variants([combination for combination in SQLITE if combination.topology != "app-split"])

@@ -156,7 +156,7 @@ def test_stale_content_types_are_removed_where_they_are() -> None:
     ContentType.objects.create(app_label="orders", model="invoice")
     typed("remove_stale_contenttypes", "--no-input")
 
-    assert not ContentType.objects.filter(model="invoice").exists()
+    assert not ContentType.objects.filter(app_label="orders", model="invoice").exists()
 
 
 @pytest.mark.django_db(transaction=True)
