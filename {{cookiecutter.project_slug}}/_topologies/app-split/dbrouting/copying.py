@@ -59,7 +59,7 @@ def copy_app(app_label: str, source: str) -> dict[str, int]:
             keep_counting(model, connections[source], connections[target])
     except DatabaseError as error:
         raise CopyError(
-            f"{app_label} can't be copied from {source!r} to {target!r}: {error}\n"
+            f"{app_label} can't be copied from {source!r} to {target!r}: {' '.join(str(error).split())}\n"
             "Both must have the tables of the same migrations. Run: python manage.py migrate"
         ) from error
     return counts
