@@ -1,6 +1,5 @@
 """An empty ``default`` is legal once every app is mapped: checks, migrate, the site and the tests all work."""
 
-import json
 import socket
 import subprocess
 import sys
@@ -22,11 +21,12 @@ from dbrouting.aliases import usable_aliases
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def environment(tmp_path: Path, django_db_blocker: Any) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """The project's environment with fresh databases and the settings of ``no_default``."""
+    folder = tmp_path_factory.mktemp("no_default")
     others = [alias for alias in usable_aliases() if alias != "default"]
-    fresh = {alias: fresh_url(alias, "no_default", tmp_path / alias) for alias in others}
+    fresh = {alias: fresh_url(alias, "no_default", folder / alias) for alias in others}
     urls = {settings.DATABASES[alias]["VARIABLE"]: url for alias, url in fresh.items()}
     with django_db_blocker.unblock(), ExitStack() as stack:
         for url in fresh.values():
@@ -34,36 +34,52 @@ def environment(tmp_path: Path, django_db_blocker: Any) -> Iterator[dict[str, st
         yield environment_of("no_default", urls)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(environment: dict[str, str]) -> Run:
     return partial(run_python, environment)
 
 
+@pytest.fixture(scope="module")
+def bootstrapped(run: Run) -> str:
+    """What ``bootstrap`` printed when it made and filled the databases."""
+    return run("manage.py", "bootstrap")
+
+
+def test_bootstrap_makes_migrates_and_fills_the_mapped_databases(bootstrapped: str) -> None:
+    assert "Database auth_db (" in bootstrapped
+    assert "Database orders_db (" in bootstrapped
+    assert "Database default" not in bootstrapped
+
+
+@pytest.mark.usefixtures("bootstrapped")
 def test_the_checks_pass(run: Run) -> None:
-    run("manage.py", "bootstrap", "--verbosity=0", "--no-demo")
     run("manage.py", "check", "--fail-level=WARNING")
 
 
-def test_bootstrap_makes_migrates_and_fills_the_mapped_databases(run: Run) -> None:
-    output = run("manage.py", "bootstrap")
+@pytest.mark.usefixtures("bootstrapped")
+def test_djangos_commands_do_without_it(run: Run, tmp_path: Path) -> None:
+    code = f"""
+from django.core.management import call_command as call
+from accounts.models import User
+from orders.models import Order
 
-    assert "Database auth_db (" in output
-    assert "Database orders_db (" in output
-    assert "Database default" not in output
+def count():
+    return User.objects.count(), Order.objects.count()
 
-
-def test_djangos_commands_do_without_it(run: Run) -> None:
-    run("manage.py", "bootstrap", "--verbosity=0")
-
-    assert {"accounts.user", "orders.order"} <= {row["model"] for row in json.loads(run("manage.py", "dumpdata"))}
-    code = "from django.core.management import call_command as call; call('flush', '--no-input'); call('dbshell')"
+before = count()
+call("dumpdata", all=True, output={str(tmp_path / "everything.json")!r})
+call("flush", "--bare", "--no-input")
+flushed = count()
+call("loaddata", {str(tmp_path / "everything.json")!r})
+assert 0 not in before and flushed == (0, 0) and count() == before, (before, flushed, count())
+call("dbshell")
+"""
     with pytest.raises(AssertionError, match=r"Which database\? Add one of: --database=auth_db, --database="):
         run("manage.py", "shell", "-c", code)
 
 
-def test_the_site_runs(run: Run, environment: dict[str, str]) -> None:
-    run("manage.py", "bootstrap", "--verbosity=0")
-
+@pytest.mark.usefixtures("bootstrapped")
+def test_the_site_runs(environment: dict[str, str]) -> None:
     with runserver(environment) as address, urlopen(address) as page:
         assert page.status == 200
         assert "orders_db" in page.read().decode()
