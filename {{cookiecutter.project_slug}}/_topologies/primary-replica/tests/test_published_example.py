@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,45 +26,50 @@ print(cursor_for(Product).db.alias)
 """
 
 
-@pytest.fixture
-def urls(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of databases that aren't there yet. The replicas are the primary: the example is one of settings."""
-    primary, auth = fresh_url("default", "main", tmp_path), fresh_url("default", "auth", tmp_path)
+    folder = tmp_path_factory.mktemp("published_example")
+    primary, auth = fresh_url("default", "main", folder), fresh_url("default", "auth", folder)
     replicas = {"REPLICA1_URL": primary, "REPLICA2_URL": primary}
     return {"DATABASE_URL": primary, "AUTH_DATABASE_URL": auth, **replicas}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def primary(urls: dict[str, str], django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
     with django_db_blocker.unblock(), dropped_afterwards(urls["DATABASE_URL"]) as connection:
         yield connection
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def auth_db(urls: dict[str, str], django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
     with django_db_blocker.unblock(), dropped_afterwards(urls["AUTH_DATABASE_URL"]) as connection:
         yield connection
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(urls: dict[str, str], primary: BaseDatabaseWrapper, auth_db: BaseDatabaseWrapper) -> Run:
     """Run a Python command in the project, with the example's settings."""
     return partial(run_python, environment_of("published_example", urls))
 
 
+@pytest.fixture(scope="module")
+def bootstrapped(run: Run) -> str:
+    """What ``bootstrap`` printed when it made and filled the databases."""
+    return run("manage.py", "bootstrap")
+
+
+@pytest.mark.usefixtures("bootstrapped")
 def test_the_checks_pass(run: Run) -> None:
-    run("manage.py", "bootstrap", "--verbosity=0", "--no-demo")
     run("manage.py", "check", "--fail-level=WARNING")
 
 
 def test_each_database_gets_its_own_tables_and_the_replicas_none(
-    run: Run, primary: BaseDatabaseWrapper, auth_db: BaseDatabaseWrapper
+    bootstrapped: str, primary: BaseDatabaseWrapper, auth_db: BaseDatabaseWrapper
 ) -> None:
-    output = run("manage.py", "bootstrap", "--no-demo")
-
-    assert "Database auth_db (" in output
-    assert "Database primary (" in output
-    assert "Database replica1" not in output
+    assert "Database auth_db (" in bootstrapped
+    assert "Database primary (" in bootstrapped
+    assert "Database replica1" not in bootstrapped
     on_primary, on_auth_db = (set(database.introspection.table_names()) for database in (primary, auth_db))
     assert {"accounts_user", "django_session"} <= on_auth_db
     assert {"catalogue_product", "orders_order"} <= on_primary
@@ -73,9 +77,8 @@ def test_each_database_gets_its_own_tables_and_the_replicas_none(
     assert "accounts_user" not in on_primary
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_reads_and_writes_go_where_they_should(run: Run) -> None:
-    run("manage.py", "bootstrap", "--verbosity=0")
-
     lines = run("manage.py", "shell", "--verbosity=0", "--command", READ_AND_WRITE).split("\n")
 
     assert lines[:4] == ["True", "primary 77", "True auth_db", "primary"]
