@@ -307,6 +307,18 @@ def test_a_dump_may_be_compressed(tmp_path: Path) -> None:
     assert (tmp_path / "shop.json.gz").read_bytes().startswith(b"\x1f\x8b")
 
 
+def test_a_dump_into_a_folder_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"No such file or directory: .*missing"):
+        typed("dumpdata", "catalogue", f"--output={tmp_path}/missing/shop.json")
+
+
+def test_a_dump_that_fails_names_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Mock(side_effect=ProgrammingError("no such table: not_there_yet"))
+    monkeypatch.setattr("django.db.models.query.QuerySet.iterator", query)
+    with pytest.raises(CommandError, match=f"not_there_yet\n.*migrate --database={home_of(Order)}"):
+        typed("dumpdata", "orders")
+
+
 def test_a_row_that_no_database_takes_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "stray.json"
     row = {"model": "auth.group", "pk": 1, "fields": {"name": "staff"}, "database": "gone"}
@@ -381,6 +393,14 @@ def test_a_flush_empties_every_database(answers: list[str]) -> None:
 
     assert not any(model._default_manager.exists() for model in (User, Product, Order))
     assert ContentType.objects.exists()
+
+
+def test_code_that_works_on_one_database_runs_commands_there() -> None:
+    """A shell that was opened for one, for instance."""
+    alias = home_of(Order)
+    with in_database(alias, write=True):
+        assert list(get_targets().databases({})) == [alias]
+        assert get_targets().one({}) == alias
 
 
 def test_databases_are_visited_in_the_order_in_which_they_are_migrated() -> None:

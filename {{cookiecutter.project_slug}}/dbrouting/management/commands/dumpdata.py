@@ -67,7 +67,11 @@ def whole_file(output: str | None) -> Iterator[str | None]:
         yield output
         return
     folder = Path(output).absolute().parent
-    with TemporaryDirectory(dir=folder, prefix=".dumpdata_") as unfinished:
-        yield str(Path(unfinished, Path(output).name))
-        for path in Path(unfinished).iterdir():  # one file, whose name Django may have shortened
+    try:
+        unfinished = TemporaryDirectory(dir=folder, prefix=".dumpdata_")
+    except OSError as error:
+        raise CommandError(f"{output} can't be written: {error}") from error
+    with unfinished:
+        yield str(Path(unfinished.name, Path(output).name))
+        for path in Path(unfinished.name).iterdir():  # one file, whose name Django may have shortened
             path.replace(folder / path.name)

@@ -26,11 +26,12 @@ class Command(OnEveryDatabase, loaddata.Command):
         if self.is_told_by_program(options):  # test cases load their fixtures into one database after the other
             loaddata.Command.handle(self, *labels, **options)
             return
+        aliases = self.aliases(options)  # before a fixture brings more of them
         self.elsewhere: Counter[Elsewhere] = Counter()
         self.missing: dict[str, set[str]] = defaultdict(set)
         with loading(), kept_for_all(labels, options["format"]) as kept:
-            super().handle(*kept, **options)
-        self.report(self.aliases(options), options)
+            self.act_on_each(aliases, *kept, **options)
+        self.report(aliases, options)
 
     def act_on(self, alias: str, *labels: str, **options: Any) -> str | None:
         loaddata.Command.find_fixtures.cache_clear()  # type: ignore[attr-defined]  # Django caches what it found
