@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError
+from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
 from typed import typed
 
 from accounts.models import User
@@ -59,6 +60,20 @@ def test_a_fixture_is_spread_over_the_databases(tmp_path: Path) -> None:
     typed("loaddata", str(path))
 
     assert json.loads(typed("dumpdata", "orders.order").out)[0]["pk"] == 7
+
+
+def test_a_test_cases_fixture_is_loaded_into_each_database_as_far_as_it_belongs_there(tmp_path: Path) -> None:
+    path = tmp_path / "shop.json"
+    path.write_text(json.dumps([{"model": "auth.permission", "pk": 9001, "fields": permission("pack")}]))
+    for alias in usable_aliases():
+        call_command("loaddata", str(path), database=alias, verbosity=0)
+
+    assert Permission.objects.get(pk=9001).codename == "pack"
+
+
+def test_a_program_is_told_of_a_fixture_that_is_nowhere() -> None:
+    with pytest.raises(CommandError, match="No fixture named 'nowhere' found"):
+        call_command("loaddata", "nowhere", database="auth_db")
 
 
 def permission(codename: str) -> dict[str, object]:

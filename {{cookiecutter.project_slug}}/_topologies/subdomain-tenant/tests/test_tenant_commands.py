@@ -154,6 +154,16 @@ def test_the_rows_of_one_tenant_can_be_loaded_for_another(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("shops")
+def test_a_test_cases_fixture_is_loaded_into_each_tenant_without_the_others_rows(tmp_path: Path) -> None:
+    path = tmp_path / "both.json"
+    typed("dumpdata", "catalogue.product", f"--output={path}")
+    Product.objects.using("tenant_acme").delete()
+    call_command("loaddata", str(path), database="tenant_acme", verbosity=0)
+
+    assert {product.price for product in Product.objects.using("tenant_acme")} == {5}
+
+
+@pytest.mark.usefixtures("shops")
 def test_the_rows_of_another_tenant_are_left_out_and_told(tmp_path: Path) -> None:
     path = tmp_path / "both.json"
     typed("dumpdata", "catalogue.product", f"--output={path}")
