@@ -48,7 +48,7 @@ class DatabaseTargets:
         yield "", nullcontext()
 
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
-        """Aliases, for commands that act on one database after the other: each that holds tables, or the one named or around."""
+        """Aliases, for commands that act on one database after the other: each that holds tables, or the one meant."""
         alias = self.named(options) or self.around()
         if alias is None:
             yield from migratable_aliases()

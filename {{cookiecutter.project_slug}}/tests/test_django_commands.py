@@ -19,7 +19,7 @@ from django.contrib.sessions.models import Session
 from django.core import serializers
 from django.core.cache import caches
 from django.core.cache.backends.db import BaseDatabaseCache
-from django.core.management import CommandError, get_commands
+from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import sqlmigrate
 from django.db import OperationalError, ProgrammingError, connections, router
 from django.db.models import Model
@@ -110,6 +110,12 @@ def test_a_database_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(connections[home_of(Session)], "ensure_connection", refuse)
     with pytest.raises(CommandError, match=f"'{home_of(Session)}' can't be reached: connection refused"):
         typed("clearsessions", f"--database={home_of(Session)}")
+
+
+def test_no_check_asks_the_databases_that_a_command_is_not_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    for alias in usable_aliases():
+        monkeypatch.setattr(connections[alias].validation, "check_field", Mock(side_effect=OperationalError("down")))
+    call_command("clearsessions", skip_checks=False)
 
 
 def test_who_has_no_tables_yet_is_told_to_migrate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 from typed import typed
 
@@ -60,6 +60,17 @@ def test_a_fixture_is_spread_over_the_databases(tmp_path: Path) -> None:
     typed("loaddata", str(path))
 
     assert json.loads(typed("dumpdata", "orders.order").out)[0]["pk"] == 7
+
+
+def test_a_fixture_of_one_database_is_not_looked_up_in_the_others(tmp_path: Path) -> None:
+    """Though natural keys could be, and the other formats are not those that hold several."""
+    path = tmp_path / "groups.xml"
+    Group.objects.create(name="staff").permissions.set(Permission.objects.all()[:1])
+    typed("dumpdata", "auth", "--natural-foreign", "--format=xml", f"--output={path}")
+    Group.objects.all().delete()
+    typed("loaddata", str(path))
+
+    assert Group.objects.get().permissions.exists()
 
 
 def test_a_test_cases_fixture_is_loaded_into_each_database_as_far_as_it_belongs_there(tmp_path: Path) -> None:
