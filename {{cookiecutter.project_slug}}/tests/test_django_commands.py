@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from dbrouting.aliases import migratable_aliases, usable_aliases
 from dbrouting.commands import RoutedCommand
+from dbrouting.fixtures import ExactEncoder
 from dbrouting.management.commands.shell import Prompt
 from dbrouting.overrides import in_database
 from dbrouting.targets import get_targets
@@ -244,6 +245,16 @@ def test_a_shell_says_what_each_database_holds(monkeypatch: pytest.MonkeyPatch) 
     assert all(f"{alias}: " in said for alias in usable_aliases())
 
 
+@pytest.mark.parametrize("interface", ["IPython", "bpython"])
+def test_a_shell_with_a_prompt_of_its_own_says_it_at_the_start(interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, interface, Mock())
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    said = typed("shell", f"--interface={interface.lower()}", f"--database={home_of(Product)}").out
+
+    assert all(f"{alias}: " in said for alias in usable_aliases())
+    assert f"Here: {home_of(Product)}" in said
+
+
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
@@ -282,6 +293,12 @@ def test_everything_that_was_dumped_can_be_loaded_again(
     assert typed("dumpdata", f"--format={form}", *natural).out == dump
     assert User.objects.get(username="ada").date_joined.microsecond == 1
     OrderFactory.create()  # the sequences know of the rows
+
+
+def test_no_clock_loses_its_microseconds() -> None:
+    assert json.dumps([time(1, 2, 3, 4), datetime(2026, 3, 1, 1, 2, 3, 4)], cls=ExactEncoder) == (
+        '["01:02:03.000004", "2026-03-01T01:02:03.000004"]'
+    )
 
 
 def renumber(content_type: ContentType) -> None:
@@ -343,6 +360,16 @@ def test_a_part_of_a_fixture_is_loaded_on_request_and_the_rest_is_told(tmp_path:
 
     assert Group.objects.get().name == "staff"
     assert "1 of auth.Group from 'gone'" in done.err
+
+
+def test_a_test_case_may_load_its_fixture_into_a_database_that_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text("[]")
+    monkeypatch.setattr("dbrouting.commands.apps_on", lambda alias: [])
+    with pytest.warns(RuntimeWarning, match="No fixture data"):
+        call_command("loaddata", str(path), database=home_of(Group), verbosity=0)
 
 
 def test_a_broken_fixture_is_told_without_a_traceback(tmp_path: Path) -> None:

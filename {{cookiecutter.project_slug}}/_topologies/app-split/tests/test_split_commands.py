@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections
 from typed import typed
 
 from accounts.models import User
@@ -22,6 +24,14 @@ def test_users_are_made_in_no_other_database() -> None:
     assert User.objects.using("auth_db").filter(username="eve").exists()
     with pytest.raises(CommandError, match=r"'default' doesn't hold accounts\.User. Run it on: auth_db"):
         typed("createsuperuser", "--noinput", "--username=mallory", "--email=m@example.com", "--database=default")
+
+
+def test_users_are_made_while_another_database_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's command looks at the migrations of "default"."""
+    monkeypatch.setattr(connections["default"], "cursor", Mock(side_effect=OperationalError("refused")))
+    typed("createsuperuser", "--noinput", "--username=eve", "--email=eve@example.com")
+
+    assert User.objects.filter(username="eve").exists()
 
 
 def test_a_dump_needs_no_marks_where_each_table_is_in_one_database() -> None:
@@ -112,6 +122,12 @@ def test_the_whole_project_is_inspected_database_by_database() -> None:
     assert {"class AccountsUser(", "class CatalogueProduct(", "class OrdersOrder("} <= {
         line.partition("(")[0] + "(" for line in printed.splitlines() if line.startswith("class ")
     }
+
+
+def test_the_database_that_failed_is_named_and_the_others_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections["auth_db"], "ensure_connection", Mock(side_effect=OperationalError("refused")))
+    with pytest.raises(CommandError, match=r"(?s)failed on 1 of 3 databases:\n  auth_db: .*refused.*others are done"):
+        typed("showmigrations")
 
 
 def test_a_client_says_which_of_the_databases_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
