@@ -324,6 +324,16 @@ def test_a_dump_that_fails_leaves_the_last_good_one(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_dump_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    link = tmp_path / "latest.json"
+    link.symlink_to(tmp_path / "today.json")
+    typed("dumpdata", "catalogue", f"--output={link}")
+
+    assert link.is_symlink()
+    assert "sencha" in (tmp_path / "today.json").read_text()
+
+
+@pytest.mark.usefixtures("shop")
 def test_a_dump_may_be_compressed(tmp_path: Path) -> None:
     typed("dumpdata", "catalogue", f"--output={tmp_path}/shop.json.gz")
 
@@ -360,6 +370,15 @@ def test_a_part_of_a_fixture_is_loaded_on_request_and_the_rest_is_told(tmp_path:
 
     assert Group.objects.get().name == "staff"
     assert "1 of auth.Group from 'gone'" in done.err
+
+
+def test_rows_that_a_database_refuses_are_told_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "twins.json"
+    path.write_text(json.dumps([{"model": "auth.group", "pk": pk, "fields": {"name": "staff"}} for pk in (1, 2)]))
+    with pytest.raises(CommandError, match=r"auth\.Group\(pk=2\).* Nothing was loaded into"):
+        typed("loaddata", str(path))
+
+    assert not Group.objects.exists()
 
 
 def test_a_test_case_may_load_its_fixture_into_a_database_that_holds_nothing(

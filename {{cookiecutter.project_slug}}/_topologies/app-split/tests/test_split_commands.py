@@ -108,10 +108,13 @@ def order(name: str) -> dict[str, object]:
 
 def test_a_fixture_named_after_a_database_is_for_that_one(tmp_path: Path) -> None:
     """Django's own convention."""
+    group = {"model": "auth.group", "pk": 5, "fields": {"name": "staff"}}
+    (tmp_path / "shop.auth_db.json").write_text(json.dumps([group]))
     path = tmp_path / "shop.orders_db.json"
     path.write_text(json.dumps([{"model": "orders.order", "pk": 7, "fields": order("ada")}]))
     typed("loaddata", str(tmp_path / "shop.json"))
 
+    assert Group.objects.filter(pk=5).exists()
     assert json.loads(typed("dumpdata", "orders.order").out)[0]["pk"] == 7
 
 

@@ -66,12 +66,12 @@ def whole_file(output: str | None) -> Iterator[str | None]:
     if output is None or (Path(output).exists() and not Path(output).is_file()):
         yield output
         return
-    folder = Path(output).absolute().parent
+    place = Path(output).resolve()  # a link stays one
     try:
-        unfinished = TemporaryDirectory(dir=folder, prefix=".dumpdata_")
+        unfinished = TemporaryDirectory(dir=place.parent, prefix=".dumpdata_")
     except OSError as error:
         raise CommandError(f"{output} can't be written: {error}") from error
     with unfinished:
-        yield str(Path(unfinished.name, Path(output).name))
+        yield str(Path(unfinished.name, place.name))
         for path in Path(unfinished.name).iterdir():  # one file, whose name Django may have shortened
-            path.replace(folder / path.name)
+            path.replace(place.parent / path.name)
