@@ -60,7 +60,8 @@ def shop() -> None:
     group = Group.objects.create(name="staff")
     group.permissions.set(Permission.objects.all()[:2])
     user.groups.add(group)
-    OrderLineFactory.create(order=OrderFactory.create(customer=user), product=ProductFactory.create(slug="sencha"))
+    tea = ProductFactory.create(slug="sencha", name="煎茶")
+    OrderLineFactory.create(order=OrderFactory.create(customer=user), product=tea)
 
 
 @pytest.mark.parametrize(
@@ -396,6 +397,11 @@ def test_a_broken_fixture_is_told_without_a_traceback(tmp_path: Path) -> None:
     path.write_text("[{]")
     with pytest.raises(CommandError, match=r"broken\.json"):
         typed("loaddata", str(path))
+
+
+def test_standard_input_does_not_say_its_format() -> None:
+    with pytest.raises(CommandError, match="--format must be specified"):
+        typed("loaddata", "-")
 
 
 def test_a_fixture_that_is_nowhere_is_an_error() -> None:
