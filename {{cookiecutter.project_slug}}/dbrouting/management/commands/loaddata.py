@@ -40,7 +40,8 @@ class Command(OnEveryDatabase, loaddata.Command):
         try:
             done = super().act_on(alias, *labels, **options)
         except (DatabaseError, DeserializationError) as error:
-            raise CommandError(f"{error} Nothing was loaded into {alias!r}.") from error
+            said = " ".join(str(error).split())
+            raise CommandError(f"{said} Nothing was loaded into {alias!r}.") from error
         self.elsewhere |= self.elsewhere_here
         return done
 
