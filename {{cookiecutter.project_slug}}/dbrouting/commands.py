@@ -6,17 +6,15 @@ empty, fixtures are skipped. A command here is one of Django's behind a base cla
 >>> class Command(OnEveryDatabase, clearsessions.Command): ...
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError, router
+from django.db import router
 from django.db.models import Model
 
 from dbrouting.aliases import apps_on, is_listed, migratable_aliases
 from dbrouting.mapping import let_go
-from dbrouting.reachability import require_reachable, variable_of
+from dbrouting.reachability import missing_tables_explained, require_reachable, variable_of
 from dbrouting.targets import get_targets
 
 
@@ -33,6 +31,11 @@ class RoutedCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         get_targets().add_arguments(parser)
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
+        """No check connects: a database that is down must not keep the others from their turn."""
+        kwargs: dict[Any, Any] = super().get_check_kwargs(options)
+        return {**kwargs, "databases": []}
 
     @property
     def name(self) -> str:
@@ -84,8 +87,10 @@ class OnEveryDatabase(RoutedCommand):
     """Acts on every database that has what the command is about; if one fails, the others still have their turn."""
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.act_on_each(self.aliases(options), *args, **options)
+
+    def act_on_each(self, aliases: list[str], *args: Any, **options: Any) -> None:
         failures = {}
-        aliases = self.aliases(options)
         for alias in aliases:
             self.say_where(alias, options)
             try:
@@ -111,9 +116,8 @@ def homes(command: RoutedCommand, options: dict[str, Any]) -> str:
     return f"Run it on: {', '.join(there)}." if there else "The routers allow it on no database."
 
 
-def raise_failures(name: str, failures: dict[str, CommandError], aliases: Iterable[str]) -> None:
+def raise_failures(name: str, failures: dict[str, CommandError], aliases: list[str]) -> None:
     """One error for those that failed; the only one as it is."""
-    aliases = list(aliases)
     if not failures:
         return
     if len(aliases) == 1:
@@ -124,14 +128,3 @@ def raise_failures(name: str, failures: dict[str, CommandError], aliases: Iterab
         + ("The others are done. " if len(failures) < len(aliases) else "")
         + "Mend the cause and run it again on these: --database=ALIAS."
     )
-
-
-@contextmanager
-def missing_tables_explained(alias: str, again: str) -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, ProgrammingError) as error:
-        raise CommandError(
-            f"The database {alias!r} said: {' '.join(str(error).split())}\n"
-            f"If a table is missing: python manage.py migrate --database={alias}, then: {again}"
-        ) from error

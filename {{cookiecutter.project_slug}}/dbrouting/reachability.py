@@ -1,7 +1,10 @@
 """Turn "connection refused" into which database, which variable, and what to type next."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, ProgrammingError, connections
 
 from dbrouting.aliases import usable_aliases
 
@@ -25,6 +28,17 @@ def describe(alias: str, error: Exception, then: str) -> str:
         f"Its URL is {variable_of(alias)} in .env. Start the server or mend the URL (a database that doesn't exist "
         f"yet is made by `python manage.py bootstrap`), then run: {then}"
     )
+
+
+@contextmanager
+def missing_tables_explained(alias: str, again: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        raise CommandError(
+            f"The database {alias!r} said: {' '.join(str(error).split())}\n"
+            f"If a table is missing: python manage.py migrate --database={alias}, then: {again}"
+        ) from error
 
 
 def explain_failure(then: str) -> str | None:

@@ -48,8 +48,8 @@ class DatabaseTargets:
         yield "", nullcontext()
 
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
-        """Aliases, for commands that act on one database after the other: each that holds tables, or the one named."""
-        alias = self.named(options)
+        """Aliases, for commands that act on one database after the other: each that holds tables, or the one meant."""
+        alias = self.named(options) or self.around()
         if alias is None:
             yield from migratable_aliases()
         else:
@@ -65,7 +65,7 @@ class DatabaseTargets:
 
     def one(self, options: dict[str, Any]) -> str:
         """The alias for a command that can only act on one, and no model says which: ``default`` if it has tables."""
-        if alias := self.named(options):
+        if alias := self.named(options) or self.around():
             return alias
         homes = list(migratable_aliases())
         if DEFAULT_DB_ALIAS in homes or len(homes) == 1:
@@ -82,6 +82,11 @@ class DatabaseTargets:
         if alias is None or (alias in connections.settings and not is_dummy(alias)):
             return alias
         raise CommandError(f"No database is called {alias!r}. DATABASES lists: {', '.join(usable_aliases())}.")
+
+    def around(self) -> str | None:
+        """The alias that this code works on, if a block around it says so: it means no other."""
+        override = current_override()
+        return override and override.write
 
     def inside(self, alias: str) -> AbstractContextManager[object]:
         """Where the routers send everything to ``alias``."""

@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from django.contrib.sessions.models import Session
 from django.core import serializers
 from django.core.cache import caches
 from django.core.cache.backends.db import BaseDatabaseCache
-from django.core.management import CommandError, get_commands
+from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import sqlmigrate
 from django.db import OperationalError, ProgrammingError, connections, router
 from django.db.models import Model
@@ -32,6 +32,7 @@ from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from dbrouting.aliases import migratable_aliases, usable_aliases
 from dbrouting.commands import RoutedCommand
+from dbrouting.fixtures import ExactEncoder
 from dbrouting.management.commands.shell import Prompt
 from dbrouting.overrides import in_database
 from dbrouting.targets import get_targets
@@ -59,7 +60,8 @@ def shop() -> None:
     group = Group.objects.create(name="staff")
     group.permissions.set(Permission.objects.all()[:2])
     user.groups.add(group)
-    OrderLineFactory.create(order=OrderFactory.create(customer=user), product=ProductFactory.create(slug="sencha"))
+    tea = ProductFactory.create(slug="sencha", name="煎茶")
+    OrderLineFactory.create(order=OrderFactory.create(customer=user), product=tea)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,12 @@ def test_a_database_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(connections[home_of(Session)], "ensure_connection", refuse)
     with pytest.raises(CommandError, match=f"'{home_of(Session)}' can't be reached: connection refused"):
         typed("clearsessions", f"--database={home_of(Session)}")
+
+
+def test_no_check_asks_the_databases_that_a_command_is_not_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    for alias in usable_aliases():
+        monkeypatch.setattr(connections[alias].validation, "check_field", Mock(side_effect=OperationalError("down")))
+    call_command("clearsessions", skip_checks=False)
 
 
 def test_who_has_no_tables_yet_is_told_to_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +246,16 @@ def test_a_shell_says_what_each_database_holds(monkeypatch: pytest.MonkeyPatch) 
     assert all(f"{alias}: " in said for alias in usable_aliases())
 
 
+@pytest.mark.parametrize("interface", ["IPython", "bpython"])
+def test_a_shell_with_a_prompt_of_its_own_says_it_at_the_start(interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, interface, Mock())
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    said = typed("shell", f"--interface={interface.lower()}", f"--database={home_of(Product)}").out
+
+    assert all(f"{alias}: " in said for alias in usable_aliases())
+    assert f"Here: {home_of(Product)}" in said
+
+
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
@@ -278,6 +296,12 @@ def test_everything_that_was_dumped_can_be_loaded_again(
     OrderFactory.create()  # the sequences know of the rows
 
 
+def test_no_clock_loses_its_microseconds() -> None:
+    assert json.dumps([time(1, 2, 3, 4), datetime(2026, 3, 1, 1, 2, 3, 4)], cls=ExactEncoder) == (
+        '["01:02:03.000004", "2026-03-01T01:02:03.000004"]'
+    )
+
+
 def renumber(content_type: ContentType) -> None:
     """As in a database whose apps were added one by one: `migrate` would number them otherwise today."""
     old = content_type.pk
@@ -301,10 +325,32 @@ def test_a_dump_that_fails_leaves_the_last_good_one(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_dump_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    link = tmp_path / "latest.json"
+    link.symlink_to(tmp_path / "today.json")
+    typed("dumpdata", "catalogue", f"--output={link}")
+
+    assert link.is_symlink()
+    assert "sencha" in (tmp_path / "today.json").read_text()
+
+
+@pytest.mark.usefixtures("shop")
 def test_a_dump_may_be_compressed(tmp_path: Path) -> None:
     typed("dumpdata", "catalogue", f"--output={tmp_path}/shop.json.gz")
 
     assert (tmp_path / "shop.json.gz").read_bytes().startswith(b"\x1f\x8b")
+
+
+def test_a_dump_into_a_folder_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"No such file or directory: .*missing"):
+        typed("dumpdata", "catalogue", f"--output={tmp_path}/missing/shop.json")
+
+
+def test_a_dump_that_fails_names_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Mock(side_effect=ProgrammingError("no such table: not_there_yet"))
+    monkeypatch.setattr("django.db.models.query.QuerySet.iterator", query)
+    with pytest.raises(CommandError, match=f"not_there_yet\n.*migrate --database={home_of(Order)}"):
+        typed("dumpdata", "orders")
 
 
 def test_a_row_that_no_database_takes_is_an_error(tmp_path: Path) -> None:
@@ -327,11 +373,35 @@ def test_a_part_of_a_fixture_is_loaded_on_request_and_the_rest_is_told(tmp_path:
     assert "1 of auth.Group from 'gone'" in done.err
 
 
+def test_rows_that_a_database_refuses_are_told_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "twins.json"
+    path.write_text(json.dumps([{"model": "auth.group", "pk": pk, "fields": {"name": "staff"}} for pk in (1, 2)]))
+    with pytest.raises(CommandError, match=r"auth\.Group\(pk=2\).* Nothing was loaded into"):
+        typed("loaddata", str(path))
+
+    assert not Group.objects.exists()
+
+
+def test_a_test_case_may_load_its_fixture_into_a_database_that_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text("[]")
+    monkeypatch.setattr("dbrouting.commands.apps_on", lambda alias: [])
+    with pytest.warns(RuntimeWarning, match="No fixture data"):
+        call_command("loaddata", str(path), database=home_of(Group), verbosity=0)
+
+
 def test_a_broken_fixture_is_told_without_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text("[{]")
     with pytest.raises(CommandError, match=r"broken\.json"):
         typed("loaddata", str(path))
+
+
+def test_standard_input_does_not_say_its_format() -> None:
+    with pytest.raises(CommandError, match="--format must be specified"):
+        typed("loaddata", "-")
 
 
 def test_a_fixture_that_is_nowhere_is_an_error() -> None:
@@ -381,6 +451,14 @@ def test_a_flush_empties_every_database(answers: list[str]) -> None:
 
     assert not any(model._default_manager.exists() for model in (User, Product, Order))
     assert ContentType.objects.exists()
+
+
+def test_code_that_works_on_one_database_runs_commands_there() -> None:
+    """A shell that was opened for one, for instance."""
+    alias = home_of(Order)
+    with in_database(alias, write=True):
+        assert list(get_targets().databases({})) == [alias]
+        assert get_targets().one({}) == alias
 
 
 def test_databases_are_visited_in_the_order_in_which_they_are_migrated() -> None:

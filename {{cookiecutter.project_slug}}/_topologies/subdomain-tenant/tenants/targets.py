@@ -26,7 +26,7 @@ DEMO_TENANTS = ("acme", "globex")
 class TenantTargets(DatabaseTargets):
     """Act on each tenant, on those given by ``--tenant``, or on the alias given by ``--database``.
 
-    Called by code that works for a tenant, a command acts on that one.
+    Called by code that works for a tenant, or for the shared site, a command acts on that one.
     """
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,11 +50,8 @@ class TenantTargets(DatabaseTargets):
             let_go(tenant.alias)
 
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
-        active = get_current_tenant()
         if names := tenant_names(options):
             yield from (tenant.alias for tenant in tenants(names))
-        elif active and not options.get("database"):
-            yield active.alias
         else:
             yield from super().databases(options)
 
@@ -72,10 +69,6 @@ class TenantTargets(DatabaseTargets):
         with shared_context():
             return router.db_for_write(model)
 
-    def one(self, options: dict[str, Any]) -> str:
-        active = get_current_tenant()
-        return self.named(options) or (active.alias if active else super().one(options))
-
     def are_named(self, options: dict[str, Any]) -> bool:
         return super().are_named(options) or bool(tenant_names(options))
 
@@ -89,6 +82,12 @@ class TenantTargets(DatabaseTargets):
         if alias and not is_listed(alias) and (name := name_of(alias)):
             tenants([name])  # any name makes an alias
         return alias
+
+    def around(self) -> str | None:
+        if alias := super().around():
+            return alias
+        active = get_current_tenant()
+        return active.alias if active else DEFAULT_DB_ALIAS if is_shared_context() else None
 
     def inside(self, alias: str) -> AbstractContextManager[object]:
         """The site of ``alias``. Code that works for a tenant stays there: a routed query for another raises."""

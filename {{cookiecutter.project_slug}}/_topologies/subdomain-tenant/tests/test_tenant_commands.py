@@ -26,6 +26,7 @@ from tenants.models import Tenant
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
 SITES = ("default", "tenant_acme", "tenant_globex")
+NEW_TENANT = {"name": "initech", "created_at": "2026-03-01T12:00:00Z"}
 NEW_USER = ("--noinput", "--username=eve", "--email=eve@example.com")
 
 
@@ -84,6 +85,13 @@ def test_code_that_works_for_a_tenant_runs_commands_there(acme: CurrentTenant) -
         typed("createsuperuser", *NEW_USER)
 
     assert sites_with("eve") == ["tenant_acme"]
+
+
+def test_code_that_works_for_the_shared_site_leaves_the_tenants_alone(expired: Callable[[], list[str]]) -> None:
+    with shared_context():
+        typed("clearsessions")
+
+    assert expired() == ["tenant_acme", "tenant_globex"]
 
 
 def test_code_that_works_for_a_tenant_does_not_reach_another_by_a_command(acme: CurrentTenant) -> None:
@@ -146,6 +154,16 @@ def test_the_rows_of_one_tenant_can_be_loaded_for_another(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("shops")
+def test_a_test_cases_fixture_is_loaded_into_each_tenant_without_the_others_rows(tmp_path: Path) -> None:
+    path = tmp_path / "both.json"
+    typed("dumpdata", "catalogue.product", f"--output={path}")
+    Product.objects.using("tenant_acme").delete()
+    call_command("loaddata", str(path), database="tenant_acme", verbosity=0)
+
+    assert {product.price for product in Product.objects.using("tenant_acme")} == {5}
+
+
+@pytest.mark.usefixtures("shops")
 def test_the_rows_of_another_tenant_are_left_out_and_told(tmp_path: Path) -> None:
     path = tmp_path / "both.json"
     typed("dumpdata", "catalogue.product", f"--output={path}")
@@ -153,6 +171,16 @@ def test_the_rows_of_another_tenant_are_left_out_and_told(tmp_path: Path) -> Non
 
     assert {product.price for product in Product.objects.using("tenant_acme")} == {5}
     assert "1 of catalogue.Product from 'tenant_globex'" in done.err
+
+
+def test_rows_of_a_tenant_who_comes_with_the_fixture_are_not_left_out_silently(tmp_path: Path) -> None:
+    """Its database isn't there yet; `bootstrap` makes it."""
+    path = tmp_path / "everything.json"
+    tenant = {"model": "tenants.tenant", "pk": "0197a000-0000-7000-8000-000000000000", "fields": NEW_TENANT}
+    group = {"model": "auth.group", "pk": 1, "fields": {"name": "staff"}, "database": "tenant_initech"}
+    path.write_text(json.dumps([tenant, group]))
+    with pytest.raises(CommandError, match=r"Not loaded.*: 1 of auth\.Group from 'tenant_initech'"):
+        typed("loaddata", str(path))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -165,6 +193,14 @@ def test_a_flush_does_not_forget_the_tenants() -> None:
     assert Tenant.objects.count() == 2
     assert not Product.objects.using("tenant_acme").exists()
     assert not Product.objects.using("tenant_globex").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_flush_decides_what_to_empty_before_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant may be made while the question waits for its answer."""
+    monkeypatch.setattr("builtins.input", lambda prompt: "yes")
+
+    assert typed("flush").err.count("'default' is left as it is") == 1
 
 
 def test_to_flush_the_shared_database_alone_is_refused_while_there_are_tenants() -> None:

@@ -66,8 +66,12 @@ def whole_file(output: str | None) -> Iterator[str | None]:
     if output is None or (Path(output).exists() and not Path(output).is_file()):
         yield output
         return
-    folder = Path(output).absolute().parent
-    with TemporaryDirectory(dir=folder, prefix=".dumpdata_") as unfinished:
-        yield str(Path(unfinished, Path(output).name))
-        for path in Path(unfinished).iterdir():  # one file, whose name Django may have shortened
-            path.replace(folder / path.name)
+    place = Path(output).resolve()  # a link stays one
+    try:
+        unfinished = TemporaryDirectory(dir=place.parent, prefix=".dumpdata_")
+    except OSError as error:
+        raise CommandError(f"{output} can't be written: {error}") from error
+    with unfinished:
+        yield str(Path(unfinished.name, place.name))
+        for path in Path(unfinished.name).iterdir():  # one file, whose name Django may have shortened
+            path.replace(place.parent / path.name)

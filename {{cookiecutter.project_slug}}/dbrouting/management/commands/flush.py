@@ -22,10 +22,11 @@ class Command(OnEveryDatabase, flush.Command):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["interactive"] and not self.is_confirmed(options):
+        aliases = self.aliases(options)
+        if options["interactive"] and not is_confirmed(aliases):
             self.stdout.write("Flush cancelled.")
             return
-        super().handle(*args, **{**options, "interactive": False})
+        self.act_on_each(aliases, *args, **{**options, "interactive": False})
 
     def aliases(self, options: dict[str, Any]) -> list[str]:
         found = super().aliases(options)
@@ -38,10 +39,10 @@ class Command(OnEveryDatabase, flush.Command):
             self.stderr.write(reason, self.style.WARNING)
         return [alias for alias in found if alias not in kept]
 
-    def is_confirmed(self, options: dict[str, Any]) -> bool:
-        databases = "\n".join(
-            f"    {alias} ({connections[alias].settings_dict['NAME']}): {', '.join(apps_on(alias))}"
-            for alias in self.aliases(options)
-        )
-        print(f"This destroys ALL DATA, for good, in:\n\n{databases}\n")
-        return input("Type 'yes' to continue, or 'no' to cancel: ") == "yes"
+
+def is_confirmed(aliases: list[str]) -> bool:
+    databases = "\n".join(
+        f"    {alias} ({connections[alias].settings_dict['NAME']}): {', '.join(apps_on(alias))}" for alias in aliases
+    )
+    print(f"This destroys ALL DATA, for good, in:\n\n{databases}\n")
+    return input("Type 'yes' to continue, or 'no' to cancel: ") == "yes"

@@ -23,22 +23,25 @@ class Command(OnEveryDatabase, loaddata.Command):
     """Each row into the database where it lives; one that lives nowhere is an error."""
 
     def handle(self, *labels: str, **options: Any) -> None:
-        if self.is_told_by_program(options):  # test cases load their fixtures into one database after the other
-            loaddata.Command.handle(self, *labels, **options)
-            return
+        aliases = self.aliases(options)  # before a fixture brings more of them
         self.elsewhere: Counter[Elsewhere] = Counter()
+        self.elsewhere_here: Counter[Elsewhere] = Counter()
         self.missing: dict[str, set[str]] = defaultdict(set)
         with loading(), kept_for_all(labels, options["format"]) as kept:
-            super().handle(*kept, **options)
-        self.report(self.aliases(options), options)
+            if self.is_told_by_program(options):  # test cases load their fixtures into one database after the other
+                loaddata.Command.handle(self, *kept, **options)
+            else:
+                self.act_on_each(aliases, *kept, **options)
+        self.report(aliases, options)
 
     def act_on(self, alias: str, *labels: str, **options: Any) -> str | None:
         loaddata.Command.find_fixtures.cache_clear()  # type: ignore[attr-defined]  # Django caches what it found
-        self.elsewhere_here: Counter[Elsewhere] = Counter()
+        self.elsewhere_here.clear()
         try:
             done = super().act_on(alias, *labels, **options)
         except (DatabaseError, DeserializationError) as error:
-            raise CommandError(f"{error} Nothing was loaded into {alias!r}.") from error
+            said = " ".join(str(error).split())
+            raise CommandError(f"{said} Nothing was loaded into {alias!r}.") from error
         self.elsewhere |= self.elsewhere_here
         return done
 

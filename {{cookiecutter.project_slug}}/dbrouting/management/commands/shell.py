@@ -1,4 +1,5 @@
 import sys
+from importlib import import_module
 from typing import Any
 
 from django.core.management.commands import shell
@@ -8,17 +9,32 @@ from dbrouting.targets import get_targets
 
 
 class Command(RoutedCommand, shell.Command):
-    """Begins on the site or database that the options name; the prompt says where it is at that moment."""
+    """Begins on the site or database that the options name; Python's prompt says where it is at that moment."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         with get_targets().place(options):
             super().handle(*args, **options)
 
     def python(self, options: dict[str, Any]) -> None:
-        for alias, held in get_targets().holdings():
-            self.stdout.write(f"{alias}: {held}")
+        self.tell()
         sys.ps1 = Prompt()
         super().python(options)
+
+    def ipython(self, options: dict[str, Any]) -> None:
+        import_module("IPython")  # without it, Django tries the next
+        self.tell()
+        super().ipython(options)
+
+    def bpython(self, options: dict[str, Any]) -> None:
+        import_module("bpython")
+        self.tell()
+        super().bpython(options)
+
+    def tell(self) -> None:
+        for alias, held in get_targets().holdings():
+            self.stdout.write(f"{alias}: {held}")
+        if where := get_targets().where():
+            self.stdout.write(f"Here: {where}")
 
 
 class Prompt:
