@@ -14,6 +14,8 @@ from cookiecutter.utils import create_env_with_context
 from processes import environment
 from test_generator import HOSTILE
 
+pytestmark = pytest.mark.once
+
 GOOD = {name: value for name, value in VARIABLES.items() if isinstance(value, str) and not name.startswith("_")} | {
     "project_slug": "my-shop",
     "topology": TOPOLOGIES[0],

@@ -29,6 +29,8 @@ from baking import (
 )
 from processes import environment, run
 
+pytestmark = pytest.mark.once
+
 HOSTILE = 'Tom\'s "Shop" \\ \\n 🛒 café {{ x }} {% y %} ${HOME} # <b> %s'
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input")
 

@@ -50,7 +50,7 @@ def test_app_split_refuses_a_package_apart_from_the_users_and_holds_it_beside_th
     check = [sys.executable, "manage.py", "check"]
     found = subprocess.run(check, cwd=project, env=environment(), capture_output=True, text=True, check=False)
     assert found.returncode == 1
-    assert "authtoken.Token.user relates authtoken on 'default' to accounts on 'auth_db'" in found.stderr
+    assert "authtoken.Token.user relates authtoken, in 'default', to accounts, in 'auth_db'" in found.stderr
 
     replace(project / "config" / "databases.py", '    "auth": ', '    "authtoken": "auth_db",\n    "auth": ')
     manage(project, "bootstrap", "--demo")
