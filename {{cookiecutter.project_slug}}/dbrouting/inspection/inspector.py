@@ -45,7 +45,7 @@ class Inspector:
             return Report(alias, problem=problem)
         report = Report(alias, server_of(connections[alias]))
         try:
-            report.is_read_only = is_read_only(connections[alias])
+            report.is_read_only = answers_yes(connections[alias], engine.ASK_READ_ONLY)
             report.findings += self.findings(report)
         except DatabaseError as error:
             what = f"Not everything could be looked at: {' '.join(str(error).split())}"
@@ -75,6 +75,9 @@ class Inspector:
         if problem_of(source):
             return
         original = connections[source]
+        if place_of(copy) != place_of(original) and answers_yes(copy, engine.ASK_TAKES_WRITES):
+            what = f"The server takes writes, so it is no standby (any more): nothing of {source!r} may reach it."
+            yield Finding("warning", f"{what} {variable_of(copy.alias)} must lead to one that replicates it.")
         if missing := set(original.introspection.table_names()) - names:
             yield Finding(
                 "error",
@@ -107,10 +110,13 @@ def server_of(connection: BaseDatabaseWrapper) -> str:
     return f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
 
 
-def is_read_only(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server, or its sessions, refuse to write."""
+def place_of(connection: BaseDatabaseWrapper) -> list[str]:
+    return [str(connection.settings_dict[key]) for key in ("HOST", "PORT", "NAME")]
+
+
+def answers_yes(connection: BaseDatabaseWrapper, question: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(engine.ASK_READ_ONLY)
+        cursor.execute(question)
         return bool(cursor.fetchone()[0])
 
 
