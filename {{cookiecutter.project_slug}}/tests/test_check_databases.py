@@ -337,6 +337,18 @@ def test_a_model_that_is_allowed_nowhere_is_an_error(lost_model: str) -> None:
     assert found[0].commands == (f"python manage.py show_routing {lost_model}",)
 
 
+def test_a_model_that_is_read_where_it_has_no_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Archive:
+        def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+            return "archive" if model is Order else None
+
+    monkeypatch.setitem(router.__dict__, "routers", [Archive(), *router.routers])
+
+    [error] = [finding.what for finding in findings_about_routing() if finding.severity == "error"]
+
+    assert error.startswith("orders.Order is read from or written to archive")
+
+
 def test_a_table_that_nothing_reads_or_writes_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Everywhere:
         def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
