@@ -41,8 +41,8 @@ def find(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[B
 
 
 def model(name: str, app_label: str, *bases: type[models.Model], **attributes: Any) -> type[models.Model]:
-    meta_options = {name: attributes.pop(name) for name in ("proxy", "managed") if name in attributes}
-    meta = type("Meta", (), {"app_label": app_label, **meta_options})
+    options: dict[str, Any] = {option: attributes.pop(option) for option in ("proxy", "managed") if option in attributes}
+    meta = type("Meta", (), options | {"app_label": app_label})
     return type(name, bases or (models.Model,), {"__module__": __name__, "Meta": meta, **attributes})
 
 
