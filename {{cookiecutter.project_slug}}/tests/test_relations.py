@@ -41,8 +41,8 @@ def find(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[B
 
 
 def model(name: str, app_label: str, *bases: type[models.Model], **attributes: Any) -> type[models.Model]:
-    options: dict[str, Any] = {option: attributes.pop(option) for option in ("proxy", "managed") if option in attributes}
-    meta = type("Meta", (), options | {"app_label": app_label})
+    options = {"app_label": app_label, "proxy": attributes.pop("proxy", False)}
+    meta = type("Meta", (), {**options, "managed": attributes.pop("managed", True)})
     return type(name, bases or (models.Model,), {"__module__": __name__, "Meta": meta, **attributes})
 
 
