@@ -12,7 +12,7 @@ from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
 from dbrouting.inspection.records import differences_of_records, left_over_records
 from dbrouting.inspection.tables import differences_of_tables, stray_tables
-from dbrouting.mapping import let_go
+from dbrouting.mapping import DatabaseMapping, let_go
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of
 
@@ -42,7 +42,8 @@ class Inspector:
 
     def inspect(self, alias: str) -> Report:
         if problem := problem_of(alias):
-            return Report(alias, problem=problem)
+            unseen = "\nThe databases that are looked up there weren't checked." if leads_to_others(alias) else ""
+            return Report(alias, problem=f"{problem}{unseen}")
         report = Report(alias, server_of(connections[alias]))
         try:
             report.is_read_only = answers_yes(connections[alias], engine.ASK_READ_ONLY)
@@ -92,6 +93,11 @@ def aliases_to_inspect() -> Iterator[str]:
     yield from usable_aliases()
     if DEFAULT_DB_ALIAS not in usable_aliases() or not problem_of(DEFAULT_DB_ALIAS):
         yield from unlisted_aliases()
+
+
+def leads_to_others(alias: str) -> bool:
+    databases = connections.settings
+    return alias == DEFAULT_DB_ALIAS and isinstance(databases, DatabaseMapping) and databases.unlisted is not tuple
 
 
 def problem_of(alias: str) -> str:

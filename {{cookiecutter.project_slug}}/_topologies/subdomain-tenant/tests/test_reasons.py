@@ -77,11 +77,13 @@ def test_where_the_tenants_are_looked_up_is_down(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connections["default"], "ensure_connection", refuse)
     monkeypatch.setattr(connections.settings, "unlisted", lambda: pytest.fail("The tenants were looked up."))
 
+    out = StringIO()
     with pytest.raises(SystemExit) as stop:
-        output_of("check_databases")
+        call_command("check_databases", stdout=out)
     with pytest.raises(CommandError, match="'default' can't be reached") as error:
         output_of("check_databases", "--tenant=globex")
     assert stop.value.code == error.value.returncode == 2
+    assert "looked up there weren't checked" in out.getvalue()
 
 
 @pytest.mark.django_db
