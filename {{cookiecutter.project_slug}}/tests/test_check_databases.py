@@ -246,14 +246,15 @@ def test_rows_that_no_query_finds_are_counted(unwanted: str, monkeypatch: pytest
 
     assert finding.severity == "warning"
     assert "hold: more than 1 rows in catalogue_category." in finding.what
-    assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.commands[-1]
+    assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.what
+    assert not any("drop" in command for command in finding.commands)  # whoever types them all loses nothing
 
 
 def test_empty_tables_that_the_routers_do_not_allow_may_go(unwanted: str) -> None:
     finding = about_strays(unwanted)
 
     assert (finding.severity, finding.what.endswith("They are empty.")) == ("info", True)
-    assert len(finding.commands) == 1
+    assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.commands[0]
 
 
 def test_tables_that_no_app_knows_are_mentioned_and_familiar_ones_are_not(home: str, see: Any, settings: Any) -> None:

@@ -142,16 +142,16 @@ def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapp
 
 
 def strays_of(app_label: str, names: list[str], cursor: CursorWrapper, is_ours: bool) -> Finding:
-    """They go all at once: they may refer to each other."""
+    """They go all at once, for they may refer to each other; what drops rows isn't among the commands to be run."""
     alias = cursor.db.alias
     what = f"The routers don't allow {app_label} here, and its tables are: {listed(names)}."
     drop = in_shell("drop_tables", alias, *names)
     filled = [f"{rows} in {name}" for name in names if (rows := rows_in(quoted(cursor.db, name), cursor))]
     if not filled:
         return Finding("info", f"{what} They are empty.", (drop,))
-    copy = [f"{MANAGE} copy_app {app_label} --from={alias}"] if "copy_app" in get_commands() else []
-    what = f"{what} No query finds what they hold: {listed(filled)}. Copy what you need before you drop them."
-    return Finding("warning" if is_ours else "info", what, (*copy, drop))
+    what = f"{what} No query finds what they hold: {listed(filled)}. Copy what you need, and only then: {drop}"
+    copy = (f"{MANAGE} copy_app {app_label} --from={alias}",) if "copy_app" in get_commands() else ()
+    return Finding("warning" if is_ours else "info", what, copy)
 
 
 def rows_in(table: str, cursor: CursorWrapper) -> str:
