@@ -18,7 +18,7 @@ from django.db.models import Model
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category
 from dbrouting.aliases import lent, usable_aliases
-from dbrouting.inspection import inspector, tables
+from dbrouting.inspection import inspector, records, tables
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector, Report
 from dbrouting.inspection.routing import findings_about_routing
@@ -140,6 +140,29 @@ def test_an_app_is_not_forgotten_with_dependants_whose_tables_are_there(see: Any
     assert f"create_tables('{alias}', 'django_content_type')" in command
 
 
+def test_dependants_that_live_elsewhere_keep_no_app_from_being_forgotten(
+    see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = router.db_for_write(ContentType)
+    monkeypatch.setattr(tables, "lives_on", lambda label, alias: False)
+    see(alias, without=tables_of(ContentType))
+
+    forgotten, _ = only_finding(alias).commands
+
+    assert forgotten == f"python manage.py migrate contenttypes zero --fake --database={alias}"
+
+
+def test_a_table_that_migrations_do_not_make_is_not_missed(
+    home: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspecting = Inspector()
+    blueprint = inspecting.blueprints.of(connections[home])
+    monkeypatch.setattr(blueprint.tables(connections[home])["orders_orderline"]._meta, "managed", False)
+    see(home, without=tables_of(OrderLine))
+
+    assert inspecting.inspect(home).findings == []
+
+
 def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_first(see: Any) -> None:
     alias = router.db_for_write(ContentType)
     connection = connections[alias]
@@ -203,6 +226,25 @@ def test_a_record_without_a_migration_is_a_left_over(home: str) -> None:
     assert finding.severity == "warning"
     assert "orders.0099_gone" in finding.what
     assert f"forget('{home}', 'orders', '0099_gone')" in finding.commands[0]
+
+
+def test_what_a_squashed_migration_stands_for_is_no_left_over(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migration = MigrationLoader(None).disk_migrations["orders", "0001_initial"]
+    monkeypatch.setattr(type(migration), "replaces", [("orders", "0001_old")])
+    MigrationRecorder(connections[home]).record_applied("orders", "0001_old")
+
+    assert findings_on(home) == []
+
+
+def test_records_of_apps_that_are_not_here_are_no_fault(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "lives_on", lambda label, alias: label == "orders")
+    recorder = MigrationRecorder(connections[home])
+    recorder.record_unapplied("catalogue", "0001_initial")
+    recorder.record_applied("shelves", "0001_initial")
+
+    severities = {finding.what.split()[0]: finding.severity for finding in findings_on(home)}
+
+    assert (severities["Migrations"], severities["shelves.0001_initial"]) == ("info", "info")
 
 
 def test_records_that_contradict_each_other_are_found() -> None:
