@@ -19,7 +19,8 @@ from catalogue.factories import CategoryFactory
 from catalogue.models import Category
 from dbrouting.aliases import lent, usable_aliases
 from dbrouting.inspection import inspector, records, tables
-from dbrouting.inspection.findings import Finding
+from dbrouting.inspection.blueprints import Blueprint
+from dbrouting.inspection.findings import SEVERITIES, Finding
 from dbrouting.inspection.inspector import Inspector, Report
 from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.management.commands.check_databases import exit_code
@@ -152,6 +153,22 @@ def test_dependants_that_live_elsewhere_keep_no_app_from_being_forgotten(
     assert forgotten == f"python manage.py migrate contenttypes zero --fake --database={alias}"
 
 
+def test_what_migrate_fills_is_forgotten_before_it_would_fill_it(home: str) -> None:
+    blueprint = Inspector().blueprints.of(connections[home])
+    blueprint.order = [("catalogue", "0001_initial"), *blueprint.order]
+
+    assert list(tables.to_forget({"catalogue", "contenttypes"}, blueprint)) == ["contenttypes", "catalogue"]
+
+
+def test_a_missing_table_of_an_app_without_migrations_is_made_by_migrate(
+    home: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Blueprint, "is_migrated", lambda self, model: model._meta.app_label != "orders")
+    see(home, without=tables_of(OrderLine))
+
+    assert only_finding(home).commands == (f"python manage.py migrate --run-syncdb --database={home}",)
+
+
 def test_a_table_that_migrations_do_not_make_is_not_missed(
     home: str, see: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,10 +258,12 @@ def test_records_of_apps_that_are_not_here_are_no_fault(home: str, monkeypatch: 
     recorder = MigrationRecorder(connections[home])
     recorder.record_unapplied("catalogue", "0001_initial")
     recorder.record_applied("shelves", "0001_initial")
+    recorder.record_applied("orders", "0099_gone")
 
     severities = {finding.what.split()[0]: finding.severity for finding in findings_on(home)}
 
     assert (severities["Migrations"], severities["shelves.0001_initial"]) == ("info", "info")
+    assert list(severities.values()) == sorted(severities.values(), key=SEVERITIES.index)  # the worst comes first
 
 
 def test_records_that_contradict_each_other_are_found() -> None:
@@ -297,6 +316,17 @@ def test_empty_tables_that_the_routers_do_not_allow_may_go(unwanted: str) -> Non
 
     assert (finding.severity, finding.what.endswith("They are empty.")) == ("info", True)
     assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.commands[0]
+
+
+def test_a_database_without_apps_may_be_somebody_elses(
+    unwanted: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "apps_on", lambda alias: [])
+    see(unwanted, besides={"shelf"})
+    CategoryFactory.create()
+
+    assert about_strays(unwanted).severity == "info"
+    assert not any("shelf" in finding.what for finding in findings_on(unwanted))
 
 
 def test_tables_that_no_app_knows_are_mentioned_and_familiar_ones_are_not(home: str, see: Any, settings: Any) -> None:
