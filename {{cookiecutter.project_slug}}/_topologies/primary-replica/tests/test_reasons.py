@@ -77,3 +77,11 @@ def test_a_replica_elsewhere_that_takes_writes_was_promoted(monkeypatch: pytest.
     [finding] = Inspector().inspect(replica).findings
 
     assert (finding.severity, finding.what.startswith("The server takes writes")) == ("warning", True)
+
+
+@pytest.mark.django_db
+def test_a_replica_that_is_the_primary_itself_may_take_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a project that is tried out on one server."""
+    monkeypatch.setattr(engine, "ASK_TAKES_WRITES", "SELECT 1")
+
+    assert Inspector().inspect(next(iter(replica_weights()))).findings == []
