@@ -410,6 +410,12 @@ def test_a_model_that_is_allowed_nowhere_is_an_error(lost_model: str) -> None:
     assert found[0].commands == (f"python manage.py show_routing {lost_model}",)
 
 
+def test_a_model_without_a_table_of_its_own_needs_no_database(lost_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Order._meta, "managed", False)
+
+    assert not any(f"{lost_model} " in finding.what for finding in findings_about_routing())
+
+
 def test_a_model_that_is_read_where_it_has_no_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Archive:
         def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
