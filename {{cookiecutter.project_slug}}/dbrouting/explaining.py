@@ -103,7 +103,8 @@ def tables(models: Iterable[type[Model]], aliases: Collection[str]) -> Iterator[
         homes = [alias for alias, opinion in opinions.items() if opinion.allows(by_default=True)]
         yield from (decision(opinions[alias], "migrate", model, alias) for alias in homes)
         if not homes:
-            yield Decision(meta.label, "migrate", None, None, f"allowed on none of {', '.join(aliases)}")
+            patterns = dict.fromkeys(map(reasons.pattern_of, aliases))
+            yield Decision(meta.label, "migrate", None, None, f"allowed on none of {', '.join(patterns)}")
 
 
 def home_label(proxy: type[Model]) -> str:

@@ -6,6 +6,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from dbrouting.inspection.blueprints import Blueprints
+from dbrouting.provisioning import quoted
 
 
 def create_tables(alias: str, *names: str) -> None:
@@ -29,6 +30,14 @@ def add_columns(alias: str, table: str, *names: str) -> None:
             model._meta.local_fields = [*present, *added[:number]]
             model._meta._expire_cache()  # type: ignore[attr-defined]  # Django's own, without a stub
             editor.add_field(model, field)
+
+
+def drop_tables(alias: str, *names: str) -> None:
+    """Remove these tables with all their rows, and the constraints of others that refer to them; no record changes."""
+    connection = connections[alias]
+    with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
+        for name in names:
+            editor.execute(editor.sql_delete_table % {"table": quoted(connection, name)})
 
 
 def record(alias: str, app_label: str, migration: str) -> None:

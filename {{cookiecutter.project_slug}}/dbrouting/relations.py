@@ -96,7 +96,8 @@ def targets_of(field: AnyField) -> list[type[Model]]:
 def is_loose(field: AnyField) -> bool:
     """Whether the field asks for nothing on its own, neither of the database nor when a row is deleted."""
     remote = getattr(field, "remote_field", None)
-    is_promised = getattr(field, "db_constraint", True) or getattr(remote, "parent_link", False)
+    is_constrained = getattr(field, "db_constraint", True) and field.model._meta.managed
+    is_promised = is_constrained or getattr(remote, "parent_link", False)
     return not is_promised and getattr(remote, "on_delete", None) is DO_NOTHING
 
 

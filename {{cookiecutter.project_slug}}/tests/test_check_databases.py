@@ -18,8 +18,9 @@ from django.db.models import Model
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category
 from dbrouting.aliases import lent, usable_aliases
-from dbrouting.inspection import inspector, tables
-from dbrouting.inspection.findings import Finding
+from dbrouting.inspection import inspector, records, tables
+from dbrouting.inspection.blueprints import Blueprint
+from dbrouting.inspection.findings import SEVERITIES, Finding
 from dbrouting.inspection.inspector import Inspector, Report
 from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.management.commands.check_databases import exit_code
@@ -140,6 +141,45 @@ def test_an_app_is_not_forgotten_with_dependants_whose_tables_are_there(see: Any
     assert f"create_tables('{alias}', 'django_content_type')" in command
 
 
+def test_dependants_that_live_elsewhere_keep_no_app_from_being_forgotten(
+    see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = router.db_for_write(ContentType)
+    monkeypatch.setattr(tables, "lives_on", lambda label, alias: False)
+    see(alias, without=tables_of(ContentType))
+
+    forgotten, _ = only_finding(alias).commands
+
+    assert forgotten == f"python manage.py migrate contenttypes zero --fake --database={alias}"
+
+
+def test_what_migrate_fills_is_forgotten_before_it_would_fill_it(home: str) -> None:
+    blueprint = Inspector().blueprints.of(connections[home])
+    blueprint.order = [("catalogue", "0001_initial"), *blueprint.order]
+
+    assert list(tables.to_forget({"catalogue", "contenttypes"}, blueprint)) == ["contenttypes", "catalogue"]
+
+
+def test_a_missing_table_of_an_app_without_migrations_is_made_by_migrate(
+    home: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Blueprint, "is_migrated", lambda self, model: model._meta.app_label != "orders")
+    see(home, without=tables_of(OrderLine))
+
+    assert only_finding(home).commands == (f"python manage.py migrate --run-syncdb --database={home}",)
+
+
+def test_a_table_that_migrations_do_not_make_is_not_missed(
+    home: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspecting = Inspector()
+    blueprint = inspecting.blueprints.of(connections[home])
+    monkeypatch.setattr(blueprint.tables(connections[home])["orders_orderline"]._meta, "managed", False)
+    see(home, without=tables_of(OrderLine))
+
+    assert inspecting.inspect(home).findings == []
+
+
 def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_first(see: Any) -> None:
     alias = router.db_for_write(ContentType)
     connection = connections[alias]
@@ -205,6 +245,27 @@ def test_a_record_without_a_migration_is_a_left_over(home: str) -> None:
     assert f"forget('{home}', 'orders', '0099_gone')" in finding.commands[0]
 
 
+def test_what_a_squashed_migration_stands_for_is_no_left_over(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migration = MigrationLoader(None).disk_migrations["orders", "0001_initial"]
+    monkeypatch.setattr(type(migration), "replaces", [("orders", "0001_old")])
+    MigrationRecorder(connections[home]).record_applied("orders", "0001_old")
+
+    assert findings_on(home) == []
+
+
+def test_records_of_apps_that_are_not_here_are_no_fault(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "lives_on", lambda label, alias: label == "orders")
+    recorder = MigrationRecorder(connections[home])
+    recorder.record_unapplied("catalogue", "0001_initial")
+    recorder.record_applied("shelves", "0001_initial")
+    recorder.record_applied("orders", "0099_gone")
+
+    severities = {finding.what.split()[0]: finding.severity for finding in findings_on(home)}
+
+    assert (severities["Migrations"], severities["shelves.0001_initial"]) == ("info", "info")
+    assert list(severities.values()) == sorted(severities.values(), key=SEVERITIES.index)  # the worst comes first
+
+
 def test_records_that_contradict_each_other_are_found() -> None:
     alias = router.db_for_write(ContentType)
     MigrationRecorder(connections[alias]).record_unapplied("contenttypes", "0001_initial")
@@ -232,19 +293,40 @@ def unwanted(monkeypatch: pytest.MonkeyPatch) -> str:
     return alias
 
 
+def about_strays(alias: str) -> Finding:
+    [finding] = (found for found in findings_on(alias) if found.what.startswith("The routers don't allow catalogue"))
+    return finding
+
+
 def test_rows_that_no_query_finds_are_counted(unwanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ENOUGH_ROWS", 1)
     monkeypatch.setattr(tables, "apps_on", lambda alias: ["orders"])  # what else is there differs by topology
     CategoryFactory.create_batch(2)
 
-    about_tables = [finding for finding in findings_on(unwanted) if finding.what.startswith("The table")]
-    found = {finding.what.split()[2]: finding for finding in about_tables}
+    finding = about_strays(unwanted)
 
-    full, empty = found["catalogue_category"], found["catalogue_product"]
-    assert (full.severity, "has more than 1 rows" in full.what) == ("warning", True)
-    assert (empty.severity, "is empty" in empty.what) == ("info", True)
-    assert "DROP TABLE" in full.commands[-1]
-    assert f"--database={unwanted}" in full.commands[-1]
+    assert finding.severity == "warning"
+    assert "hold: more than 1 rows in catalogue_category." in finding.what
+    assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.what
+    assert not any("drop" in command for command in finding.commands)  # whoever types them all loses nothing
+
+
+def test_empty_tables_that_the_routers_do_not_allow_may_go(unwanted: str) -> None:
+    finding = about_strays(unwanted)
+
+    assert (finding.severity, finding.what.endswith("They are empty.")) == ("info", True)
+    assert f"drop_tables('{unwanted}', 'catalogue_category', 'catalogue_product')" in finding.commands[0]
+
+
+def test_a_database_without_apps_may_be_somebody_elses(
+    unwanted: str, see: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "apps_on", lambda alias: [])
+    see(unwanted, besides={"shelf"})
+    CategoryFactory.create()
+
+    assert about_strays(unwanted).severity == "info"
+    assert not any("shelf" in finding.what for finding in findings_on(unwanted))
 
 
 def test_tables_that_no_app_knows_are_mentioned_and_familiar_ones_are_not(home: str, see: Any, settings: Any) -> None:
@@ -302,7 +384,7 @@ def test_a_file_that_is_missing_is_not_made_by_looking_for_it(tmp_path: Path) ->
 
 
 def test_a_server_that_refuses_the_writes_routed_to_it_is_found(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspector, "is_read_only", lambda connection: True)
+    monkeypatch.setattr(inspector, "answers_yes", lambda connection, question: True)
 
     assert "refuses to write" in only_finding(home).what
 
@@ -326,6 +408,24 @@ def test_a_model_that_is_allowed_nowhere_is_an_error(lost_model: str) -> None:
     assert [finding.severity for finding in found] == ["error"]
     assert "on no database" in found[0].what
     assert found[0].commands == (f"python manage.py show_routing {lost_model}",)
+
+
+def test_a_model_without_a_table_of_its_own_needs_no_database(lost_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Order._meta, "managed", False)
+
+    assert not any(f"{lost_model} " in finding.what for finding in findings_about_routing())
+
+
+def test_a_model_that_is_read_where_it_has_no_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Archive:
+        def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+            return "archive" if model is Order else None
+
+    monkeypatch.setitem(router.__dict__, "routers", [Archive(), *router.routers])
+
+    [error] = [finding.what for finding in findings_about_routing() if finding.severity == "error"]
+
+    assert error.startswith("orders.Order is read from or written to archive")
 
 
 def test_a_table_that_nothing_reads_or_writes_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:

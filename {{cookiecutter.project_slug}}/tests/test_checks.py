@@ -20,6 +20,7 @@ from dbrouting import checks, topology_checks
 from dbrouting.aliases import usable_aliases
 from dbrouting.management.commands.migrate import Command as Migrate
 from dbrouting.mapping import complete
+from orders.models import OrderLine
 
 ALIAS = usable_aliases()[0]
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "archive.sqlite3"}
@@ -96,6 +97,21 @@ def test_a_model_that_no_database_may_have_is_an_error(settings: LazySettings) -
     assert error.id == "dbrouting.E004"
     assert error.msg == "No database may have the table of orders.OrderLine."
     assert error.obj == "orders"
+
+
+def test_a_model_without_a_table_of_its_own_needs_no_database(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATABASE_ROUTERS = [Refuse(), *settings.DATABASE_ROUTERS]
+    monkeypatch.setattr(OrderLine._meta, "managed", False)
+
+    assert topology_checks.check_every_model_has_a_home(None) == []
+
+
+def test_an_alias_without_apps_may_lead_to_the_database_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings, "reports", connections.settings[ALIAS])
+
+    assert checks.check_aliases_differ(None) == []
 
 
 def test_two_aliases_of_one_database_are_an_error(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> None:

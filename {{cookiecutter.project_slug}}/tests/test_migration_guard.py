@@ -117,6 +117,7 @@ def test_an_unguarded_operation_is_reported(operation: Operation, monkeypatch: p
     [
         migrations.RunPython(runs_on(HOME)(do_nothing)),
         migrations.RunPython(runs_on(HOME)(do_nothing), runs_on(HOME)(do_nothing)),
+        migrations.RunPython(runs_on("*")(do_nothing)),
         migrations.RunPython(do_nothing, hints={"runs_on": HOME}),
         migrations.RunPython(migrations.RunPython.noop),
         migrations.RunSQL("SELECT 1", hints={"runs_on": HOME}),

@@ -42,7 +42,7 @@ def find(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[B
 
 def model(name: str, app_label: str, *bases: type[models.Model], **attributes: Any) -> type[models.Model]:
     options = {"app_label": app_label, "proxy": attributes.pop("proxy", False)}
-    meta = type("Meta", (), options)
+    meta = type("Meta", (), {**options, "managed": attributes.pop("managed", True)})
     return type(name, bases or (models.Model,), {"__module__": __name__, "Meta": meta, **attributes})
 
 
@@ -50,6 +50,12 @@ def foreign_key(**options: Any) -> Build:
     """An invoice, on two, that refers to a user, on one."""
     field = models.ForeignKey(User, **{"on_delete": models.CASCADE, "related_name": "+", **options})
     return lambda: [model("Invoice", "orders", customer=field)]
+
+
+def unmanaged() -> list[type[models.Model]]:
+    """No migration makes its constraint."""
+    customer = models.ForeignKey(User, models.DO_NOTHING, related_name="+")
+    return [model("Report", "orders", managed=False, customer=customer)]
 
 
 def one_to_one() -> list[type[models.Model]]:
@@ -123,6 +129,7 @@ CROSSING: dict[str, tuple[Build, list[tuple[str, str, str]]]] = {
         foreign_key(db_constraint=False, on_delete=models.DO_NOTHING),
         [("dbrouting.W002", "orders.Invoice.customer", "Query by ids")],
     ),
+    "unmanaged": (unmanaged, [("dbrouting.W002", "orders.Report.customer", "Query by ids")]),
     "one to one": (one_to_one, [(PLAIN, "orders.Profile.user", "Store the id")]),
     "parent": (child, [(PLAIN, "orders.Member.parent", "abstract model")]),
     "loose parent": (unconstrained_child, [(PLAIN, "orders.Member.parent", "abstract model")]),

@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from accounts.models import User
 from catalogue.models import Product
+from dbrouting.aliases import usable_aliases
 from dbrouting.diagram import mermaid
 from dbrouting.explaining import Decision, every_model, explain
 from dbrouting.overrides import in_database
@@ -91,6 +92,15 @@ def test_where_no_router_has_an_opinion_django_decides(monkeypatch: pytest.Monke
     [write] = decided(Order, "write")
 
     assert write[2:5] == (DEFAULT_DB_ALIAS, None, "no router has an opinion")
+    assert [one.alias for one in decided(Order, "migrate")] == usable_aliases()
+    assert decided(OrderLine, "relation") == []
+
+
+def test_an_empty_answer_is_no_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Archive, "db_for_read", lambda self, model, **hints: "")
+    monkeypatch.setitem(router.__dict__, "routers", [Archive(), *router.routers])
+
+    assert decided(Order, "read")[0].alias == router.db_for_read(Order)
 
 
 def test_an_override_in_force_is_named() -> None:
@@ -108,6 +118,20 @@ def test_a_refused_relation_is_shown(archive: None) -> None:
     assert (refused.alias, refused.router) == (None, f"{__name__}.Archive")
     assert refused.reason.startswith("order: orders.Order is on ")
     assert decided(Product, "relation") == []
+
+
+def test_a_refused_many_to_many_relation_is_shown(archive: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Archive, "allow_relation", lambda self, first, second, **hints: False)
+
+    assert any(refused.reason.startswith("groups: auth.Group is on ") for refused in decided(User, "relation"))
+
+
+def test_a_model_that_no_migration_makes_has_its_table_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Order._meta, "managed", False)
+
+    [migrate] = decided(Order, "migrate")
+
+    assert (migrate.alias, migrate.reason) == (None, "managed = False: no migration")
 
 
 def test_apps_and_models_narrow_it() -> None:

@@ -12,7 +12,7 @@ from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
 from dbrouting.inspection.records import differences_of_records, left_over_records
 from dbrouting.inspection.tables import differences_of_tables, stray_tables
-from dbrouting.mapping import let_go
+from dbrouting.mapping import DatabaseMapping, let_go
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of
 
@@ -42,10 +42,11 @@ class Inspector:
 
     def inspect(self, alias: str) -> Report:
         if problem := problem_of(alias):
-            return Report(alias, problem=problem)
+            unseen = "\nThe databases that are looked up there weren't checked." if leads_to_others(alias) else ""
+            return Report(alias, problem=f"{problem}{unseen}")
         report = Report(alias, server_of(connections[alias]))
         try:
-            report.is_read_only = is_read_only(connections[alias])
+            report.is_read_only = answers_yes(connections[alias], engine.ASK_READ_ONLY)
             report.findings += self.findings(report)
         except DatabaseError as error:
             what = f"Not everything could be looked at: {' '.join(str(error).split())}"
@@ -75,6 +76,9 @@ class Inspector:
         if problem_of(source):
             return
         original = connections[source]
+        if place_of(copy) != place_of(original) and answers_yes(copy, engine.ASK_TAKES_WRITES):
+            what = f"The server takes writes, so it is no standby (any more): nothing of {source!r} may reach it."
+            yield Finding("warning", f"{what} {variable_of(copy.alias)} must lead to one that replicates it.")
         if missing := set(original.introspection.table_names()) - names:
             yield Finding(
                 "error",
@@ -89,6 +93,11 @@ def aliases_to_inspect() -> Iterator[str]:
     yield from usable_aliases()
     if DEFAULT_DB_ALIAS not in usable_aliases() or not problem_of(DEFAULT_DB_ALIAS):
         yield from unlisted_aliases()
+
+
+def leads_to_others(alias: str) -> bool:
+    databases = connections.settings
+    return alias == DEFAULT_DB_ALIAS and isinstance(databases, DatabaseMapping) and databases.unlisted is not tuple
 
 
 def problem_of(alias: str) -> str:
@@ -107,10 +116,13 @@ def server_of(connection: BaseDatabaseWrapper) -> str:
     return f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
 
 
-def is_read_only(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server, or its sessions, refuse to write."""
+def place_of(connection: BaseDatabaseWrapper) -> list[str]:
+    return [str(connection.settings_dict[key]) for key in ("HOST", "PORT", "NAME")]
+
+
+def answers_yes(connection: BaseDatabaseWrapper, question: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(engine.ASK_READ_ONLY)
+        cursor.execute(question)
         return bool(cursor.fetchone()[0])
 
 

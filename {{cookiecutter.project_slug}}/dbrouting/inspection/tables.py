@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from django.conf import settings
+from django.core.management import get_commands
 from django.db import router
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
@@ -125,9 +126,12 @@ def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -
     if unknown and is_ours:
         command = f"{MANAGE} inspectdb {' '.join(unknown)} --database={alias}"
         yield Finding("info", f"Tables that no installed app knows: {listed(unknown)}.", (command,))
+    strays: dict[str, list[str]] = defaultdict(list)
     for name, model in unexpected.items():
         if model and not router.allow_migrate_model(alias, model):
-            yield stray_table(name, model, cursor, is_ours)
+            strays[model._meta.app_label].append(name)
+    for app_label, found in strays.items():
+        yield strays_of(app_label, found, cursor, is_ours)
 
 
 def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:
@@ -137,16 +141,17 @@ def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapp
     return {name: models.get(name) for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables())}
 
 
-def stray_table(name: str, model: type[Model], cursor: CursorWrapper, is_ours: bool) -> Finding:
-    table, alias = quoted(cursor.db, name), cursor.db.alias
-    what = f"The table {name} is {model._meta.label}'s, which the routers don't allow here; it"
-    drop = f"echo 'DROP TABLE {table};' | {MANAGE} dbshell --database={alias}"
-    rows = rows_in(table, cursor)
-    if not rows:
-        return Finding("info", f"{what} is empty.", (drop,))
-    look = f"echo 'SELECT * FROM {table};' | {MANAGE} dbshell --database={alias}"
-    what = f"{what} has {rows} that no query finds. Copy what you need first."
-    return Finding("warning" if is_ours else "info", what, (look, drop))
+def strays_of(app_label: str, names: list[str], cursor: CursorWrapper, is_ours: bool) -> Finding:
+    """They go all at once, for they may refer to each other; what drops rows isn't among the commands to be run."""
+    alias = cursor.db.alias
+    what = f"The routers don't allow {app_label} here, and its tables are: {listed(names)}."
+    drop = in_shell("drop_tables", alias, *names)
+    filled = [f"{rows} in {name}" for name in names if (rows := rows_in(quoted(cursor.db, name), cursor))]
+    if not filled:
+        return Finding("info", f"{what} They are empty.", (drop,))
+    what = f"{what} No query finds what they hold: {listed(filled)}. Copy what you need, and only then: {drop}"
+    copy = (f"{MANAGE} copy_app {app_label} --from={alias}",) if "copy_app" in get_commands() else ()
+    return Finding("warning" if is_ours else "info", what, copy)
 
 
 def rows_in(table: str, cursor: CursorWrapper) -> str:

@@ -37,8 +37,10 @@ OPTIONS: dict[str, Any] = {
     # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
     "connect_timeout": 5,
 }
-# Whether the server, or this session, refuses to write.
-ASK_READ_ONLY = "SELECT @@global.read_only"
+# Whether the server refuses to write; a reader of Aurora's says so in the second variable only.
+ASK_READ_ONLY = "SELECT @@global.read_only OR @@global.innodb_read_only"
+# Whether the server itself takes writes, whatever its sessions refuse: no standby does, until it is promoted.
+ASK_TAKES_WRITES = "SELECT NOT (@@global.read_only OR @@global.innodb_read_only)"
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 
 

@@ -36,6 +36,8 @@ OPTIONS: dict[str, Any] = {
 POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5, "num_workers": 1}
 # Whether the server, or this session, refuses to write.
 ASK_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
+# Whether the server itself takes writes, whatever its sessions refuse: no standby does, until it is promoted.
+ASK_TAKES_WRITES = "SELECT NOT pg_is_in_recovery()"
 
 
 def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:

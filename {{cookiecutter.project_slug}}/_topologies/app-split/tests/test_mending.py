@@ -107,6 +107,27 @@ def test_the_commands_mend_what_was_found(alias: str, harm: Callable[[str], None
     assert Order.objects.using(alias).count() == User.objects.using(alias).count() == 0
 
 
+def test_an_app_that_moved_away_is_copied_before_its_old_tables_are_dropped(
+    alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow = router.allow_migrate
+    Order.objects.using(alias).create(customer_id=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            router,
+            "allow_migrate",
+            lambda db, label, **hints: (db, label) != (alias, "orders") and allow(db, label, **hints),
+        )
+        [stray] = (found for found in Inspector().inspect(alias).findings if "orders_order" in found.what)
+    drop = stray.what.partition("only then: python manage.py ")[2]
+
+    call_command(*shlex.split(drop), verbosity=0)
+
+    assert stray.commands == (f"python manage.py copy_app orders --from={alias}",)
+    assert not {"orders_order", "orders_orderline"} & set(connections[alias].introspection.table_names())
+    create_tables(alias, "orders_order", "orders_orderline")
+
+
 def test_what_is_not_described_is_not_made(alias: str) -> None:
     with pytest.raises(CommandError, match="describes a table 'shelf'"):
         create_tables(alias, "shelf")

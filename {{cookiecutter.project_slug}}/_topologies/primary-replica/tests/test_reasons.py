@@ -7,6 +7,7 @@ from django.db import connections, transaction
 
 from accounts.models import User
 from catalogue.models import Product
+from config import engine
 from dbrouting.explaining import Decision, explain_rule
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.pinning import use_primary
@@ -65,3 +66,22 @@ def test_a_replica_that_lacks_tables_is_an_error_and_migrating_it_is_not_propose
 @pytest.mark.django_db
 def test_a_replica_like_its_primary_is_well() -> None:
     assert [Inspector().inspect(alias).findings for alias in replica_weights()] == [[] for _ in replica_weights()]
+
+
+@pytest.mark.django_db
+def test_a_replica_elsewhere_that_takes_writes_was_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = next(iter(replica_weights()))
+    monkeypatch.setitem(connections[replica].settings_dict, "HOST", "promoted.example.com")
+    monkeypatch.setattr(engine, "ASK_TAKES_WRITES", "SELECT 1")
+
+    [finding] = Inspector().inspect(replica).findings
+
+    assert (finding.severity, finding.what.startswith("The server takes writes")) == ("warning", True)
+
+
+@pytest.mark.django_db
+def test_a_replica_that_is_the_primary_itself_may_take_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a project that is tried out on one server."""
+    monkeypatch.setattr(engine, "ASK_TAKES_WRITES", "SELECT 1")
+
+    assert Inspector().inspect(next(iter(replica_weights()))).findings == []

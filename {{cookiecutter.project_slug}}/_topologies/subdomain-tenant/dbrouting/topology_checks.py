@@ -154,7 +154,8 @@ def check_shared_site_can_delete(app_configs: Sequence[AppConfig] | None, **kwar
         checks.Info(
             f"{field.model._meta.label}.{field.name} makes deleting {target._meta.label} fail on the shared site, "
             f"which has no {field.model._meta.label}.",
-            hint="Store the id in a plain indexed field; or delete none there, and set is_active to false instead.",
+            hint=f'Add "{field.model._meta.app_label}" to EVERY_SITE_APPS, or store the id in a plain indexed field; '
+            "or delete none there (a user's is_active can be false instead).",
             obj=field.model,
             id="dbrouting.I301",
         )

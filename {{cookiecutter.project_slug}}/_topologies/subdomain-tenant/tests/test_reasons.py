@@ -11,6 +11,7 @@ from django.db.models import Model
 from accounts.models import User
 from catalogue.models import Product
 from dbrouting.explaining import explain_rule
+from dbrouting.routers import TenantRouter
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Tenant
 
@@ -36,6 +37,14 @@ def test_the_rule_holds_for_any_tenant_and_says_where_it_raises() -> None:
     }
     assert ("default", "EVERY_SITE_APPS", "the shared site is active") in reads(User)
     assert reads(Tenant) == {("default", "SHARED_APPS", "")}
+
+
+def test_a_model_without_a_home_is_allowed_on_no_kind_of_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TenantRouter, "allow_migrate", lambda *args, **hints: False)
+
+    [migrate] = (one for one in explain_rule([Product]) if one.operation == "migrate")
+
+    assert migrate.reason == "allowed on none of default, tenant_*"
 
 
 def test_code_that_works_for_a_tenant_asks_about_that_one() -> None:
@@ -68,11 +77,13 @@ def test_where_the_tenants_are_looked_up_is_down(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connections["default"], "ensure_connection", refuse)
     monkeypatch.setattr(connections.settings, "unlisted", lambda: pytest.fail("The tenants were looked up."))
 
+    out = StringIO()
     with pytest.raises(SystemExit) as stop:
-        output_of("check_databases")
+        call_command("check_databases", stdout=out)
     with pytest.raises(CommandError, match="'default' can't be reached") as error:
         output_of("check_databases", "--tenant=globex")
     assert stop.value.code == error.value.returncode == 2
+    assert "looked up there weren't checked" in out.getvalue()
 
 
 @pytest.mark.django_db

@@ -150,6 +150,7 @@ def test_a_tenants_relation_to_the_users_is_mentioned_because_the_shared_site_ca
 
     assert info.id == "dbrouting.I301"
     assert "deleting accounts.User" in info.msg
+    assert 'Add "orders" to EVERY_SITE_APPS' in str(info.hint)
     assert ids(topology_checks.check_shared_rows_name_no_sites_rows) == []
     assert ids(topology_checks.check_relations_stay_in_one_database) == []
 
