@@ -92,11 +92,6 @@ class DatabaseTargets:
         """Where the routers send everything to ``alias``."""
         return in_database(alias, write=True)
 
-    def place(self, options: dict[str, Any]) -> AbstractContextManager[object]:
-        """Where a shell begins."""
-        alias = self.named(options)
-        return nullcontext() if alias is None else self.inside(alias)
-
     def where(self) -> str:
         """Where this code is, in a word for a prompt; empty where nothing but the routers decides."""
         override = current_override()

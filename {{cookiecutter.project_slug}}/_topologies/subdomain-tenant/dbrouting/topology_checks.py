@@ -94,8 +94,8 @@ def check_middleware_is_first(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 @register(TAG)
 def check_app_labels(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A misspelt label would put the app's tables into every tenant's database."""
-    return [
+    """A misspelt label would put the app's tables into every tenant's database, one in both lists into the shared one."""
+    unknown = [
         Error(
             f"{name} names {label!r}, which is no installed app's label.",
             hint=f"The labels are: {', '.join(sorted(apps.app_configs))}.",
@@ -104,6 +104,16 @@ def check_app_labels(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
         for name in ("SHARED_APPS", "EVERY_SITE_APPS")
         for label in unknown_labels(getattr(settings, name))
     ]
+    contradictory = [
+        Error(
+            f"{label!r} is in SHARED_APPS, so there is one table for all, and in EVERY_SITE_APPS, so there are many.",
+            hint="Leave it in one of them, in config/databases.py.",
+            id="dbrouting.E308",
+        )
+        for label in settings.EVERY_SITE_APPS
+        if label in settings.SHARED_APPS
+    ]
+    return [*unknown, *contradictory]
 
 
 @register(TAG)

@@ -75,6 +75,12 @@ def test_a_misspelt_app_is_an_error(settings: LazySettings) -> None:
     assert ids(topology_checks.check_app_labels) == ["dbrouting.E303"]
 
 
+def test_an_app_is_shared_or_on_every_site(settings: Any) -> None:
+    settings.SHARED_APPS = [*settings.SHARED_APPS, "sessions"]
+
+    assert ids(topology_checks.check_app_labels) == ["dbrouting.E308"]
+
+
 def test_users_and_what_refers_to_them_are_on_every_site(settings: LazySettings) -> None:
     settings.EVERY_SITE_APPS = ["accounts", "admin", "auth"]
     assert ids(topology_checks.check_users_are_on_every_site) == ["dbrouting.E304", "dbrouting.E304"]

@@ -1,4 +1,5 @@
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +13,8 @@ class Command(RoutedCommand, shell.Command):
     """Begins on the site or database that the options name; Python's prompt says where it is at that moment."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with get_targets().place(options):
+        alias = get_targets().named(options)
+        with get_targets().inside(alias) if alias else nullcontext():
             super().handle(*args, **options)
 
     def python(self, options: dict[str, Any]) -> None:
