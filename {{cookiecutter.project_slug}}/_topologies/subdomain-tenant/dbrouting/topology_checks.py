@@ -94,7 +94,7 @@ def check_middleware_is_first(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 @register(TAG)
 def check_app_labels(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A misspelt label would put the app's tables into every tenant's database, one in both lists into the shared one."""
+    """A misspelt label would put the app's tables into every tenant's database, one in both lists into one."""
     unknown = [
         Error(
             f"{name} names {label!r}, which is no installed app's label.",
