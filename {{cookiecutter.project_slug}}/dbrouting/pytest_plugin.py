@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connections
 from django.test import AsyncClient, Client
 
 from dbrouting.aliases import usable_aliases
 from dbrouting.database_copies import copied_test_databases
-from dbrouting.mapping import close_old_unlisted_connections
-from dbrouting.provisioning import close_pool
-from dbrouting.testing import EveryDatabaseTestCase, move_mirrors, shared_mirrors
+from dbrouting.testing import EveryDatabaseTestCase, close_all_sessions, move_mirrors, shared_mirrors
 
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})  # "admin_client" and the like ask for "db"
 
@@ -44,10 +41,7 @@ def django_db_setup(request: pytest.FixtureRequest, django_db_blocker: Any) -> I
     move_mirrors()
     yield
     with django_db_blocker.unblock():
-        close_old_unlisted_connections()
-        for connection in connections.all(initialized_only=True):
-            connection.close()
-            close_pool(connection)
+        close_all_sessions()
 
 
 @pytest.fixture(autouse=True)

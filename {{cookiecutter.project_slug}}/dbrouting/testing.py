@@ -11,6 +11,8 @@ from django.test import TestCase
 from django.utils.functional import classproperty
 
 from dbrouting.aliases import usable_aliases
+from dbrouting.mapping import close_old_unlisted_connections
+from dbrouting.provisioning import close_pool
 
 ADDRESS = ("HOST", "PORT", "USER", "PASSWORD")
 
@@ -69,6 +71,14 @@ def move_mirrors() -> None:
         settings = connections[alias].settings_dict
         if source := settings["TEST"]["MIRROR"]:
             settings.update({key: connections[source].settings_dict[key] for key in ADDRESS})
+
+
+def close_all_sessions() -> None:
+    """What a mirror, an unlisted alias or a pool keeps open would keep a test database from being dropped."""
+    close_old_unlisted_connections()
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        close_pool(connection)
 
 
 @contextmanager

@@ -76,9 +76,9 @@ class Inspector:
         if problem_of(source):
             return
         original = connections[source]
-        if place_of(copy) != place_of(original) and answers_yes(copy, engine.ASK_TAKES_WRITES):
+        if address_of(copy) != address_of(original) and answers_yes(copy, engine.ASK_TAKES_WRITES):
             what = f"The server takes writes, so it is no standby (any more): nothing of {source!r} may reach it."
-            yield Finding("warning", f"{what} {variable_of(copy.alias)} must lead to one that replicates it.")
+            yield Finding("warning", f"{what} {variable_of(copy.alias)} must lead to a copy of it.")
         if missing := set(original.introspection.table_names()) - names:
             yield Finding(
                 "error",
@@ -116,7 +116,7 @@ def server_of(connection: BaseDatabaseWrapper) -> str:
     return f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
 
 
-def place_of(connection: BaseDatabaseWrapper) -> list[str]:
+def address_of(connection: BaseDatabaseWrapper) -> list[str]:
     return [str(connection.settings_dict[key]) for key in ("HOST", "PORT", "NAME")]
 
 

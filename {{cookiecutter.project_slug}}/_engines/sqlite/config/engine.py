@@ -20,7 +20,7 @@ OPTIONS: dict[str, Any] = {
 }
 # Whether the server, or this session, refuses to write.
 ASK_READ_ONLY = "PRAGMA query_only"
-# Whether this is a copy that could go its own way: a file has no replicas, only readers.
+# Whether this is a copy that could go its own way: a file has no copies, only readers.
 ASK_TAKES_WRITES = "SELECT 0"
 
 

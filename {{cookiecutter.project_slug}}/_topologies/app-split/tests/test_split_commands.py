@@ -129,7 +129,7 @@ def test_the_whole_project_is_inspected_database_by_database() -> None:
 
 def test_the_database_that_failed_is_named_and_the_others_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections["auth_db"], "ensure_connection", Mock(side_effect=OperationalError("refused")))
-    with pytest.raises(CommandError, match=r"(?s)failed on 1 of 3 databases:\n  auth_db: .*refused.*others are done"):
+    with pytest.raises(CommandError, match=r"(?s)failed on 1 of \d databases:\n  auth_db: .*refused.*others are done"):
         typed("showmigrations")
 
 
