@@ -21,12 +21,16 @@ from dbrouting.aliases import usable_aliases
 Run = Callable[..., str]
 
 
+def others() -> list[str]:
+    """The databases that are left without ``default``."""
+    return [alias for alias in usable_aliases() if alias != "default"]
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """The project's environment with fresh databases and the settings of ``no_default``."""
     folder = tmp_path_factory.mktemp("no_default")
-    others = [alias for alias in usable_aliases() if alias != "default"]
-    fresh = {alias: fresh_url(alias, "no_default", folder / alias) for alias in others}
+    fresh = {alias: fresh_url(alias, "no_default", folder / alias) for alias in others()}
     urls = {settings.DATABASES[alias]["VARIABLE"]: url for alias, url in fresh.items()}
     with django_db_blocker.unblock(), ExitStack() as stack:
         for url in fresh.values():
@@ -74,7 +78,8 @@ call("loaddata", {str(tmp_path / "everything.json")!r})
 assert 0 not in before and flushed == (0, 0) and count() == before, (before, flushed, count())
 call("dbshell")
 """
-    with pytest.raises(AssertionError, match=r"Which database\? Add one of: --database=auth_db, --database="):
+    choices = ", ".join(f"--database={alias}" for alias in others())
+    with pytest.raises(AssertionError, match=rf"Which database\? Add one of: {choices}\."):
         run("manage.py", "shell", "-c", code)
 
 
