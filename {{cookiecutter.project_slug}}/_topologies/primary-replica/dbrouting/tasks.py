@@ -22,6 +22,7 @@ from django.db.transaction import atomic
 from dbrouting import health, replication
 from dbrouting.blocks import everything_ended
 from dbrouting.checks import TAG
+from dbrouting.consistency import UNKNOWN, Position
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias
 
@@ -64,13 +65,20 @@ def has_arrived(row: Model, unit: UnitOfWork) -> bool:
     try:
         with atomic(using=alias):  # both questions to one server
             found = type(row)._base_manager.using(alias).filter(pk=row.pk).exists()
-            with connections[alias].cursor() as cursor:
-                unit.required = replication.replayed(cursor) if settings.REPLICA_POSITIONS else None
+            unit.required = position_of(alias)
     except Error as error:
         if replication.is_failure(error):
             health.note_failure(alias, error)
         return False
     return found
+
+
+def position_of(alias: str) -> Position | None:
+    if not settings.REPLICA_POSITIONS:
+        return None
+    with connections[alias].cursor() as cursor:
+        position = replication.replayed(cursor)
+    return None if position == UNKNOWN else position
 
 
 @register(TAG)
