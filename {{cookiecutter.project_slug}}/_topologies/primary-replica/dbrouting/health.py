@@ -1,7 +1,8 @@
 """stub"""
 
-from dbrouting.replicas import leave_out
 from django.conf import settings
+
+from dbrouting.replicas import leave_out
 
 
 def note_failure(alias: str, error: BaseException) -> None:
