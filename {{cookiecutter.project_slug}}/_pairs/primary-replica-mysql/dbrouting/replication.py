@@ -28,7 +28,7 @@ def written(cursor: Any) -> Position | None:
     return Position("", streams) if streams else None
 
 
-def replayed(cursor: Any) -> Position | None:
+def replayed(cursor: Any) -> Position:
     """All that a replica shows. MySQL's replicas may apply out of order: what is behind a gap doesn't count."""
     if is_mariadb(cursor):
         return Position("", domains(ask(cursor, "SELECT @@global.gtid_slave_pos")))

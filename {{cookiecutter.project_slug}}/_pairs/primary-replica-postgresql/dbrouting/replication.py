@@ -36,7 +36,7 @@ def end_of_record(number: int, block: int) -> int:
     return number - into_page if into_page <= PAGE_HEADER else number
 
 
-def replayed(cursor: Any) -> Position | None:
+def replayed(cursor: Any) -> Position:
     """All that a standby shows. A server that is none shows nothing of the primary's."""
     cursor.execute(REPLAYED)
     cluster, number = cursor.fetchone()

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from dbrouting.consistency import Position
+from dbrouting.consistency import UNKNOWN, Position
 
 # What the numbers of two positions differ by.
 UNIT = "transactions"
@@ -15,8 +15,8 @@ def written(cursor: Any) -> Position | None:
     return None
 
 
-def replayed(cursor: Any) -> Position | None:
-    return None
+def replayed(cursor: Any) -> Position:
+    return UNKNOWN
 
 
 def is_failure(error: BaseException) -> bool:

@@ -45,8 +45,8 @@ REPLICA_DATABASES = {alias: weight for alias, (_, weight) in _REPLICAS.items()}
 PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache", "sessions"}
 
 # After a write its author's next requests read a replica only if it has replayed the write, told by the servers' own
-# positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS, more
-# than a replica ever lags behind; 0 leaves only the rest of the writing request on the primary.
+# positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS,
+# more than a replica ever lags behind; 0 leaves only the rest of the writing request on the primary.
 REPLICA_POSITIONS = env.bool("REPLICA_POSITIONS", default=True)
 PRIMARY_PIN_SECONDS = env.int("PRIMARY_PIN_SECONDS", default=10)
 # How long a client remembers the position; longer than a replica ever lags, but it costs next to nothing.

@@ -68,14 +68,17 @@ def read_token(token: str) -> Position | None:
     try:
         position = Position.parse(signer().unsign(token, max_age=settings.PRIMARY_PIN_COOKIE_AGE))
         if position == UNKNOWN:
-            signer().unsign(token, max_age=settings.PRIMARY_PIN_SECONDS + 1)  # the signature's time has no fractions
+            seconds = settings.PRIMARY_PIN_SECONDS
+            signer().unsign(token, max_age=seconds and seconds + 1)  # the signature's time has no fractions
     except SignatureExpired:
-        return ignore("expired", logging.DEBUG)
+        ignore("expired", logging.DEBUG)
     except BadSignature:
-        return ignore("forged or truncated", logging.WARNING)
+        ignore("forged or truncated", logging.WARNING)
     except ValueError:
-        return ignore("malformed", logging.WARNING)
-    return position
+        ignore("malformed", logging.WARNING)
+    else:
+        return position
+    return None
 
 
 def ignore(fault: str, level: int) -> None:

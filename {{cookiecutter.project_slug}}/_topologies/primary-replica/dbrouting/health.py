@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 replica_state_changed = Signal()
 
 PATIENCE = 5  # seconds that an answer may take
-# What positions of the primary this process saw, and when first: with a check each two seconds, almost three hours of them.
+# What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
 _seen: deque[tuple[float, Position]] = deque(maxlen=5_000)
 
 

@@ -1,4 +1,4 @@
-"""Django's backend for PostgreSQL, for replicas: what one can't answer, the primary does. See dbrouting/fallback.py."""
+"""Django's backend for PostgreSQL, for replicas: what one can't answer the primary does (see fallback.py)."""
 
 from django.db.backends.postgresql import base
 

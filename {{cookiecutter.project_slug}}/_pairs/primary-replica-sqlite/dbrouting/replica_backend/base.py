@@ -1,4 +1,4 @@
-"""Django's backend for SQLite, for replicas: what one can't answer, the primary does. See dbrouting/fallback.py."""
+"""Django's backend for SQLite, for replicas: what one can't answer the primary does (see fallback.py)."""
 
 from django.db.backends.sqlite3 import base
 
