@@ -162,13 +162,27 @@ def test_a_wrong_switch_is_named(switch: str) -> None:
         configured(f"?{switch}")
 
 
-def test_behind_pgbouncer_no_lock_is_taken_that_would_outlive_the_command() -> None:
+def test_the_lock_of_migrate_belongs_to_a_transaction_that_holds_no_snapshot() -> None:
+    """Behind PgBouncer it would stay in the pool otherwise, and a CREATE INDEX CONCURRENTLY would wait for it."""
+    holder = (
+        "SELECT string_agg(state || coalesce(' since ' || backend_xmin::text, ''), ',') FROM pg_stat_activity "
+        "JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+    with session("?options=-c%20default_transaction_isolation%3Dserializable") as connection:
+        with migration_lock(connection):
+            assert ask(connection, holder) == "idle in transaction"
+        assert ask(connection, holder) is None
+
+
+def test_no_time_limit_ends_the_lock_of_migrate() -> None:
     with (
-        session("?pgbouncer=true") as connection,
-        pytest.raises(CommandError, match="SOME_DATABASE_URL says pgbouncer=true"),
+        session("?options=-c%20idle_in_transaction_session_timeout%3D1") as connection,
         migration_lock(connection),
+        session() as other,
     ):
-        pass
+        ask(other, "SELECT pg_sleep(0.05)")
+        with pytest.raises(CommandError, match="Another `migrate` is at work"), migration_lock(other):
+            pass
 
 
 def test_behind_pgbouncer_nothing_outlives_a_transaction() -> None:
