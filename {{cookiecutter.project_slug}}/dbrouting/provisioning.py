@@ -15,6 +15,12 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = %s AND usename = current_user AND pid <> pg_backend_pid()"
+)
+
+
 class Provisioner(Protocol):
     """What an engine must be able to do."""
 
@@ -167,8 +173,11 @@ def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
 
 
 def close_pool(connection: BaseDatabaseWrapper) -> None:
-    """Close the pool of this process, if the engine has pools and the URL asks for one."""
+    """Close the pool of this process, if the URL asks for one, and the sessions that PgBouncer keeps for its user."""
     getattr(connection, "close_pool", lambda: None)()
+    if connection.settings_dict.get("PGBOUNCER"):
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(END_SESSIONS, [connection.settings_dict["NAME"]])
 
 
 def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
