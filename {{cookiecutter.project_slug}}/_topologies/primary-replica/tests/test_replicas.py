@@ -85,9 +85,8 @@ def test_a_malformed_entry_is_told_by_its_host() -> None:
 def test_a_replica_is_the_primary_in_tests_and_its_sessions_are_read_only() -> None:
     config, _ = replica("replica1", url())
 
-    assert config["TEST"] == {"MIRROR": "default"}
-    same = engine.read_only(from_url("replica1", "entry 1 of REPLICA_URLS", url()))
-    assert config == {**same, "TEST": {"MIRROR": "default"}}
+    own = {"ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": "default"}}
+    assert config == {**engine.read_only(from_url("replica1", "entry 1 of REPLICA_URLS", url())), **own}
 
 
 # Nobody writes to a replica
