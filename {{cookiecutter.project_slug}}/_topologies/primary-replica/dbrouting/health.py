@@ -31,8 +31,6 @@ PATIENCE = 5  # seconds that an answer may take
 # What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
 _seen: deque[tuple[float, Position]] = deque(maxlen=5_000)
 
-from dbrouting.replicas import leave_out
-
 
 class Health(NamedTuple):
     """What this process knows of a replica. ``summary`` is the reason without names of hosts and users."""
