@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
+from uuid import uuid4
 
 import httpx
 from processes import free_port, manage, serving
@@ -22,9 +23,11 @@ DATABASE = "shop_load"
 ALWAYS_THERE = "tea"  # a row of the demo data
 CLIENTS = 16
 TIMEOUT = 10.0
-READS_AFTER_A_WRITE = 4
-LONGEST_PAUSE = 0.1
-OWN, OTHERS, WRITE = "own rows", "other rows", "write"
+PAUSES = 0.2  # at most; after a write none
+READS_AFTER_A_WRITE = 40  # at most: longer than a pin of PIN_SECONDS
+PIN_SECONDS = 1
+OWN, OTHERS, WRITE = "own rows", "other rows", "writes"
+READS = (OWN, OTHERS)
 
 
 class Answer(NamedTuple):
@@ -60,6 +63,7 @@ class Load:
         self.answers: list[Answer] = []
         self.written: list[str] = []
         self._clients = [self._write_and_read] * writers + [self._read] * readers
+        self._name = uuid4().hex[:8]  # rows of other loads stay
         self._phase = "start"
         self._is_over = threading.Event()
         self._pool = ThreadPoolExecutor(len(self._clients))
@@ -84,7 +88,7 @@ class Load:
 
     def _come(self, run: Callable[[httpx.Client, str], None], number: int) -> None:
         with httpx.Client(base_url=self.address, headers={"Host": "localhost"}, timeout=TIMEOUT) as client:
-            run(client, f"client{number}")
+            run(client, f"{self._name}-{number}")
 
     def _write_and_read(self, client: httpx.Client, name: str) -> None:
         latest = ALWAYS_THERE
@@ -93,7 +97,7 @@ class Load:
             if self._ask(client, WRITE, key).status == 200:
                 self.written.append(key)
                 latest = key
-            for _ in range(READS_AFTER_A_WRITE):  # the first one at once
+            for _ in range(random.randint(1, READS_AFTER_A_WRITE)):
                 self._ask(client, OWN, latest)
                 if self._pause():
                     return
@@ -104,7 +108,7 @@ class Load:
 
     def _pause(self) -> bool:
         """Whether it is over."""
-        return self._is_over.wait(random.uniform(0, LONGEST_PAUSE))
+        return self._is_over.wait(random.uniform(0, PAUSES))
 
     def _ask(self, client: httpx.Client, kind: str, key: str) -> Answer:
         method, view = ("POST", "write") if kind == WRITE else ("GET", "read")
@@ -122,32 +126,39 @@ class Load:
         self.answers.append(answer)
         return answer
 
-    def reads(self, *kinds: str, phase: str = "") -> list[Answer]:
-        """Those of these kinds, or all; in one phase, or all."""
-        wanted = kinds or (OWN, OTHERS)
-        return [answer for answer in self.answers if answer.kind in wanted and phase in {"", answer.phase}]
+    def of(self, *kinds: str, phase: str = "") -> list[Answer]:
+        """Requests of these kinds; in one phase, or in all."""
+        return [answer for answer in self.answers if answer.kind in kinds and phase in {"", answer.phase}]
 
     @property
     def wrong_reads(self) -> list[Answer]:
-        return [answer for answer in self.reads() if answer.is_wrong]
+        return [answer for answer in self.of(*READS) if answer.is_wrong]
 
     @property
     def failed_reads(self) -> list[Answer]:
-        return [answer for answer in self.reads() if answer.is_failed]
+        return [answer for answer in self.of(*READS) if answer.is_failed]
 
     @property
     def failed_writes(self) -> list[Answer]:
-        return [answer for answer in self.answers if answer.kind == WRITE and answer.is_failed]
+        return [answer for answer in self.of(WRITE) if answer.is_failed]
 
     def read_from(self, server: Server, *kinds: str, phase: str = "") -> int:
         """How many reads this server answered."""
-        return sum(answer.port == server.port for answer in self.reads(*kinds, phase=phase))
+        return sum(answer.port == server.port for answer in self.of(*kinds or READS, phase=phase))
+
+    def outage(self, *kinds: str) -> str:
+        """How many failed of those that were asked, and how long it took from the first to the last of them."""
+        asked = self.of(*kinds)
+        failed = [answer for answer in asked if answer.is_failed]
+        end = max((answer.began + answer.seconds for answer in failed), default=0)
+        seconds = end - min((answer.began for answer in failed), default=0)
+        return f"{' and '.join(kinds)}: {len(failed)} of {len(asked)} failed, within {seconds:.1f} s"
 
     def figures(self, cluster: Cluster) -> str:
         """A table with a line for each phase, and one for all."""
         servers = [cluster.primary, *cluster.replicas]
         titles = ["", "writes", "failed", "reads", "wrong", "failed", "slowest ms"]
-        titles += [f"{kind}: {server.name}" for kind in (OWN, OTHERS) for server in servers]
+        titles += [f"{kind}: {server.name}" for kind in READS for server in servers]
         phases = dict.fromkeys(answer.phase for answer in self.answers)
         lines = [titles, *(self._line(phase, phase, servers) for phase in phases), self._line("all", "", servers)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -157,7 +168,7 @@ class Load:
         )
 
     def _line(self, title: str, phase: str, servers: Iterable[Server]) -> list[str]:
-        reads, writes = self.reads(phase=phase), self.reads(WRITE, phase=phase)
+        reads, writes = self.of(*READS, phase=phase), self.of(WRITE, phase=phase)
         count = Counter((answer.kind, answer.port) for answer in reads)
         figures = [
             len(writes),
@@ -166,7 +177,7 @@ class Load:
             sum(answer.is_wrong for answer in reads),
             sum(answer.is_failed for answer in reads),
             round(1000 * max((answer.seconds for answer in reads), default=0)),
-            *(count[kind, server.port] for kind in (OWN, OTHERS) for server in servers),
+            *(count[kind, server.port] for kind in READS for server in servers),
         ]
         return [title, *map(str, figures)]
 
@@ -174,16 +185,16 @@ class Load:
 class Shop:
     """A baked project with the load tests' views, whose databases are on a cluster of the test's own."""
 
-    def __init__(self, project: Path, cluster: Cluster, **changes: str) -> None:
+    def __init__(self, project: Path, cluster: Cluster) -> None:
         self.project = project
         self.cluster = cluster
         self.environment = {
             "DATABASE_URL": cluster.primary.url(DATABASE),
             "REPLICA_URLS": " ".join(replica.url(DATABASE) for replica in cluster.replicas),
             "DATABASE_ADMIN_URL": "",
+            "PRIMARY_PIN_SECONDS": str(PIN_SECONDS),
             "REPLICA_CHECK_SECONDS": "1",
             "REPLICA_COOLDOWN_SECONDS": "2",
-            **changes,
         }
 
     def prepare(self) -> None:

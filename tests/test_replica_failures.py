@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from load import CLIENTS, OTHERS, OWN, Load, Shop
-from servers import Cluster, mariadb_cluster, postgresql_cluster
+from load import CLIENTS, DATABASE, OTHERS, OWN, READS, WRITE, Load, Shop
+from servers import ADMIN, PASSWORD, USER, Cluster, Standby, mariadb_cluster, postgresql_cluster
 
 pytestmark = pytest.mark.once
 
@@ -77,3 +77,64 @@ def test_with_the_router_of_the_documentation_reads_fail_and_miss_writes(shop: S
 
     assert load.wrong_reads
     assert load.failed_reads
+
+
+@pytest.mark.parametrize("engine", [on("postgresql"), on("mysql")])
+def test_a_frozen_replica_holds_up_those_who_are_connected(shop: Shop, record_property: Record) -> None:
+    """It neither answers nor refuses. Nobody is told anything wrong, and afterwards it is as before."""
+    replica = shop.cluster.replicas[0]
+    with shop.served() as address, Load(address, WRITERS, READERS) as load:
+        load.during("all is well", 3)
+        try:
+            load.during("one frozen", 12, replica.freeze)
+        finally:
+            replica.thaw()
+        load.during("thawed", 6)
+        load.during("as before", 3)
+    record_property("figures", load.figures(shop.cluster))
+
+    assert load.wrong_reads == []
+    assert [answer for answer in load.failed_reads if answer.phase == "as before"] == []
+
+
+@pytest.mark.parametrize("engine", [on("postgresql", group="failover")])
+def test_a_standby_that_is_promoted_gets_the_writes_without_a_restart(shop: Shop, record_property: Record) -> None:
+    """Every commit waits for both standbys, so none is lost. Which of them takes over is the further one's luck."""
+    cluster, primary = shop.cluster, shop.cluster.primary
+    hosts = ",".join(server.address for server in (primary, *cluster.replicas))
+    shop.environment["DATABASE_URL"] = (
+        f"postgres://{USER}:{PASSWORD}@{hosts}/{DATABASE}?target_session_attrs=read-write"
+    )
+    primary.execute("ALTER SYSTEM SET synchronous_standby_names = '2 (*)'")
+    primary.execute("SELECT pg_reload_conf()")
+    with shop.served() as address, Load(address, WRITERS, READERS) as load:
+        load.during("all is well", 4)
+        load.during("primary killed", 3, primary.kill)
+        promoted, other = sorted(cluster.replicas, key=received, reverse=True)
+        load.during("standby promoted", 6, promoted.promote)
+        load.during("and used", 4)
+        load.during("other follows", 6, lambda: follow(other, promoted))
+    figures = [load.figures(cluster), *map(load.outage, (WRITE, OWN, OTHERS))]
+    record_property("figures", "\n".join(figures))
+
+    assert load.wrong_reads == []
+    for phase in ("and used", "other follows"):
+        assert load.of(WRITE, phase=phase)
+        assert [answer for answer in load.of(WRITE, *READS, phase=phase) if answer.is_failed] == []
+    assert set(load.written) <= shop.rows_on(promoted)
+    assert load.read_from(other, OTHERS, phase="other follows") > 0
+
+
+def received(standby: Standby) -> int:
+    [(position,)] = standby.execute("SELECT pg_last_wal_receive_lsn() - '0/0'")
+    return int(position)
+
+
+def follow(standby: Standby, primary: Standby) -> None:
+    """What a failover manager does with the standbys that were not promoted."""
+    primary.execute("SELECT pg_create_physical_replication_slot(%s)", standby.name)
+    source = f"host={primary.keeper.folder} port={primary.port} user={ADMIN}"
+    standby.execute(f"ALTER SYSTEM SET primary_conninfo = '{source}'")
+    standby.execute("SELECT pg_reload_conf()")
+    standby.primary = primary
+    standby.catch_up()
