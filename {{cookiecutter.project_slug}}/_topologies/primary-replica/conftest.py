@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from sqlite3 import connect
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -16,13 +17,19 @@ from django.db.models import Model
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
+from dbrouting import replication
 from dbrouting.aliases import lent
+from dbrouting.consistency import UNKNOWN
+from dbrouting.fallback import ReplicaConnection
+from dbrouting.overrides import in_database
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import primary_alias, replica_weights
 from dbrouting.testing import ADDRESS
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
+# A thread that looks after the replicas would keep test databases open.
+project_settings.REPLICA_CHECK_SECONDS = 0
 # As configured: the set-up of the tests turns them into mirrors of the primary.
 REPLICAS = {alias: dict(connections.settings[alias]) for alias in replica_weights()}
 PATIENCE = 60  # seconds that a replica may be behind
@@ -89,7 +96,7 @@ def stale_replica(transactional_db: None, product: Product, settings: Any, tmp_p
     name = copy_of(primary, tmp_path / "stale.sqlite3") if is_file else primary.settings_dict["NAME"]
     with lent({**next(iter(REPLICAS.values())), "NAME": name, "VARIABLE": "the replica that stopped"}) as alias:
         settings.REPLICA_DATABASES = [alias]
-        with unit_of_work(), nullcontext() if is_file else snapshot(alias):
+        with unit_of_work(), nullcontext() if is_file else snapshot(alias), position_kept(alias):
             yield alias
 
 
@@ -97,6 +104,7 @@ def stale_replica(transactional_db: None, product: Product, settings: Any, tmp_p
 def obvious_router(settings: Any) -> None:
     """To show that a test's replicas really are behind."""
     settings.DATABASE_ROUTERS = [RandomReplicaRouter()]
+    settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if path not in settings.DATABASE_MIDDLEWARE]
 
 
 def copy_of(primary: BaseDatabaseWrapper, path: Path) -> str:
@@ -115,6 +123,22 @@ def snapshot(alias: str) -> Iterator[None]:
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT COUNT(*) FROM django_migrations")  # the first read takes the snapshot
+        block: Any = connections[alias].atomic_blocks[-1]
+        block._from_testcase = True  # as Django marks its own: the code that is tested is in no transaction here
+        yield
+
+
+@contextmanager
+def position_kept(alias: str) -> Iterator[None]:
+    """Have ``alias`` say that it has replayed what is written now, whatever its server goes on to replay."""
+    ask = ReplicaConnection.ask_what_is_replayed
+    with connections[primary_alias()].cursor() as cursor:
+        here = replication.written(cursor) or UNKNOWN
+    with patch.object(
+        ReplicaConnection,
+        "ask_what_is_replayed",
+        lambda connection: here if connection.alias == alias else ask(connection),
+    ):
         yield
 
 
@@ -145,7 +169,8 @@ def wait_for_mark(mark: str, alias: str) -> None:
 
 def has_mark(mark: str, alias: str) -> bool:
     try:
-        return MigrationRecorder(connections[alias]).migration_qs.filter(name=mark).exists()
+        with in_database(alias):  # and no other: the primary has it
+            return MigrationRecorder(connections[alias]).migration_qs.filter(name=mark).exists()
     except DatabaseError:  # the test's database itself is yet to come, or one of that name yet to go
         connections[alias].close()
         return False

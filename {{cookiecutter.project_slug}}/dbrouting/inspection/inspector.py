@@ -13,6 +13,7 @@ from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings,
 from dbrouting.inspection.records import differences_of_records, left_over_records
 from dbrouting.inspection.tables import differences_of_tables, stray_tables
 from dbrouting.mapping import DatabaseMapping, let_go
+from dbrouting.overrides import in_database
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of
 
@@ -41,6 +42,10 @@ class Inspector:
         self.blueprints = Blueprints()
 
     def inspect(self, alias: str) -> Report:
+        with in_database(alias):  # what is asked of it is answered by no other
+            return self._inspect(alias)
+
+    def _inspect(self, alias: str) -> Report:
         if problem := problem_of(alias):
             unseen = "\nThe databases that are looked up there weren't checked." if leads_to_others(alias) else ""
             return Report(alias, problem=f"{problem}{unseen}")

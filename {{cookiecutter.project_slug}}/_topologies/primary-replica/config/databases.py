@@ -22,7 +22,7 @@ def replica(alias: str, url: str) -> tuple[dict[str, Any], int]:
             "Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
         )
     # In tests the replicas are the primary's test database.
-    return {**config, "TEST": {"MIRROR": PRIMARY_ALIAS}}, weight
+    return {**config, "ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": PRIMARY_ALIAS}}, weight
 
 
 _REPLICAS = {
@@ -44,10 +44,22 @@ REPLICA_DATABASES = {alias: weight for alias, (_, weight) in _REPLICAS.items()}
 # what was deleted from a cache in the database, whose table has the label django_cache.
 PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache", "sessions"}
 
-# After a write, its author's next requests read the primary for so long; more than a replica ever lags behind.
-# 0 leaves only the rest of the writing request on the primary.
+# After a write its author's next requests read a replica only if it has replayed the write, told by the servers' own
+# positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS,
+# more than a replica ever lags behind; 0 leaves only the rest of the writing request on the primary.
+REPLICA_POSITIONS = env.bool("REPLICA_POSITIONS", default=True)
 PRIMARY_PIN_SECONDS = env.int("PRIMARY_PIN_SECONDS", default=10)
+# How long a client remembers the position; longer than a replica ever lags, but it costs next to nothing.
 PRIMARY_PIN_COOKIE = "primary_pin"
+PRIMARY_PIN_COOKIE_AGE = env.int("PRIMARY_PIN_COOKIE_AGE", default=3600)
+# The header that does the cookie's work for clients without cookies, both ways, such as "X-Primary-Pin"; "" for none.
+PRIMARY_PIN_HEADER = env.str("PRIMARY_PIN_HEADER", default="")
+
+# A replica that fails, or lags more than so many seconds, is not chosen until it has been well for the cooldown. Every
+# process looks after its replicas so often; with 0 it never looks, and hears of failures from its own reads alone.
+REPLICA_MAX_LAG_SECONDS = env.float("REPLICA_MAX_LAG_SECONDS", default=30)
+REPLICA_CHECK_SECONDS = env.float("REPLICA_CHECK_SECONDS", default=2)
+REPLICA_COOLDOWN_SECONDS = env.float("REPLICA_COOLDOWN_SECONDS", default=10)
 
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from dbrouting.blocks import Block, Frames
+from dbrouting.consistency import Position
 from dbrouting.replicas import choose_replica, is_replica, primary_alias
 from dbrouting.writes import is_write, may_write
 
@@ -27,11 +28,12 @@ class UnitOfWork:
     """What must see its own writes: a request, a task, a command.
 
     ``pinned`` says that it reads the primary; ``wrote`` that others must hear of it, such as the client's next
-    request.
+    request. ``required`` is what the same client wrote before: a replica that hasn't replayed it yet won't do.
     """
 
-    def __init__(self, pinned: bool = False) -> None:
+    def __init__(self, pinned: bool = False, required: Position | None = None) -> None:
         self.pinned = pinned
+        self.required = required
         self.wrote = False
         self._chosen: dict[str, str] = {}
 

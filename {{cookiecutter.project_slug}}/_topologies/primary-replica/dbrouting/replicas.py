@@ -1,9 +1,13 @@
 """The primary, its replicas, and the choice of one."""
 
 import random
+import time
 from collections.abc import Mapping
 
 from django.conf import settings
+
+# Alias → until when it is left out, on this process's monotonic clock.
+_left_out: dict[str, float] = {}
 
 
 def primary_alias() -> str:
@@ -21,9 +25,22 @@ def replica_weights() -> dict[str, int]:
     return dict(replicas) if isinstance(replicas, Mapping) else dict.fromkeys(replicas, 1)
 
 
+def leave_out(alias: str, seconds: float) -> None:
+    """Choose ``alias`` no more for so long, in this process: units that begin later read elsewhere."""
+    _left_out[alias] = time.monotonic() + seconds
+
+
+def is_left_out(alias: str) -> bool:
+    return alias in _left_out and time.monotonic() < _left_out[alias]
+
+
+def take_back(alias: str) -> None:
+    _left_out.pop(alias, None)
+
+
 def choose_replica() -> str:
-    """A replica at random, each as often as its weight says; the primary if there is none."""
-    weights = replica_weights()
+    """A replica at random, each as often as its weight says; the primary if there is none, or all are left out."""
+    weights = {alias: weight for alias, weight in replica_weights().items() if not is_left_out(alias)}
     if not weights:
         return primary_alias()
     [alias] = random.choices(tuple(weights), tuple(weights.values()))

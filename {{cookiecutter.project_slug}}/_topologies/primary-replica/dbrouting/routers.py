@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from dbrouting.pinning import current_unit, is_pinned_to_primary
@@ -37,10 +38,13 @@ def is_in_transaction() -> bool:
 
     Those that a ``TestCase`` opens around each test don't count: with them a test would never read a replica.
     """
-    primary = connections[primary_alias()]
-    if primary.in_atomic_block:
-        return not all(block._from_testcase for block in primary.atomic_blocks)  # type: ignore[attr-defined]  # Django's mark
-    return primary.connection is not None and not primary.autocommit
+    return has_transaction(connections[primary_alias()])
+
+
+def has_transaction(connection: BaseDatabaseWrapper) -> bool:
+    if connection.in_atomic_block:
+        return not all(block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]  # Django's mark
+    return connection.connection is not None and not connection.autocommit
 
 
 def alias_near(instance: Model | None) -> str:

@@ -26,7 +26,19 @@ from dbrouting.relations import Databases, relations_across
 from dbrouting.replicas import is_replica, primary_alias, replica_weights
 from dbrouting.routers import PrimaryReplicaRouter
 
-SETTINGS = ("PRIMARY_ALIAS", "REPLICA_DATABASES", "PRIMARY_ONLY_APPS", "PRIMARY_PIN_SECONDS", "PRIMARY_PIN_COOKIE")
+SETTINGS = (
+    "PRIMARY_ALIAS",
+    "PRIMARY_ONLY_APPS",
+    "PRIMARY_PIN_COOKIE",
+    "PRIMARY_PIN_COOKIE_AGE",
+    "PRIMARY_PIN_HEADER",
+    "PRIMARY_PIN_SECONDS",
+    "REPLICA_CHECK_SECONDS",
+    "REPLICA_COOLDOWN_SECONDS",
+    "REPLICA_DATABASES",
+    "REPLICA_MAX_LAG_SECONDS",
+    "REPLICA_POSITIONS",
+)
 MIDDLEWARE = f"{PrimaryPinningMiddleware.__module__}.{PrimaryPinningMiddleware.__qualname__}"
 ROUTER = f"{PrimaryReplicaRouter.__module__}.{PrimaryReplicaRouter.__qualname__}"
 # Beside the user model's app: reading these on a replica would log people out or honour what was revoked.
