@@ -11,7 +11,8 @@ from catalogue.models import Category
 
 # Asked within the read itself, so that nothing can send the question elsewhere.
 PORT = RawSQL({"postgresql": "inet_server_port()", "mysql": "@@port"}[connection.vendor], ())
-SLEEP = RawSQL("(SELECT 1 FROM pg_sleep(%s))", (2,))
+# On a standby a read takes long.
+SLEEP = RawSQL("(SELECT count(*) FROM pg_sleep(CASE WHEN pg_is_in_recovery() THEN 30 ELSE 0 END))", ())
 # A row of the demo data.
 ALWAYS_THERE = "tea"
 
@@ -53,9 +54,8 @@ def answer(row: Category, key: str) -> JsonResponse:
 
 
 def read_slowly(request: HttpRequest) -> JsonResponse:
-    """A read that goes on while others remove what it may see."""
-    slow = rows().annotate(slept=SLEEP).get(slug=ALWAYS_THERE)
-    return JsonResponse({"port": slow.port})
+    """So slowly that others can remove meanwhile what it might see."""
+    return answer(rows().annotate(slept=SLEEP).get(slug=ALWAYS_THERE), ALWAYS_THERE)
 
 
 urlpatterns = [
