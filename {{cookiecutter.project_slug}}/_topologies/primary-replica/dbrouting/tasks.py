@@ -83,12 +83,12 @@ def position_of(alias: str) -> Position | None:
 
 @register(TAG)
 def check_tasks_are_read_on_the_primary(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The worker locks a task in a transaction on the database that it would read from."""
+    """The worker begins a transaction where it would read, and locks its next task where it would write."""
     if not apps.is_installed(PACKAGE) or LABEL in settings.PRIMARY_ONLY_APPS:
         return []
     return [
         checks.Warning(
-            f"{LABEL} is not in PRIMARY_ONLY_APPS: the worker would look for tasks on a replica, and lock them there.",
+            f"{LABEL} is not in PRIMARY_ONLY_APPS: db_worker would look for tasks on a replica, and end with an error.",
             hint=f'Add "{LABEL}" to PRIMARY_ONLY_APPS in config/databases.py.',
             id="dbrouting.W108",
         )
