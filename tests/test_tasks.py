@@ -58,44 +58,50 @@ from django.urls import path
 
 from catalogue.models import Product
 from catalogue.tasks import seen, seen_async, sell_out
+from orders.tasks import count_orders
 
 
-def sell(request, stock):
-    Product.objects.filter(slug="sencha-100g").update(stock=stock)
+def sell(request, number):
+    Product.objects.filter(slug="sencha-100g").update(stock=number)
     seen.enqueue("sencha-100g")
     return HttpResponse()
 
 
-async def sell_async(request, stock):
-    await Product.objects.filter(slug="sencha-100g").aupdate(stock=stock)
+async def sell_async(request, number):
+    await Product.objects.filter(slug="sencha-100g").aupdate(stock=number)
     await seen_async.aenqueue("sencha-100g")
     return HttpResponse()
 
 
-def sell_in_a_transaction(request, stock):
+def sell_in_a_transaction(request, number):
     with atomic():
         seen.enqueue("sencha-100g")
-        Product.objects.filter(slug="sencha-100g").update(stock=stock)
+        Product.objects.filter(slug="sencha-100g").update(stock=number)
     return HttpResponse()
 
 
-def write(request, stock):
-    Product.objects.filter(slug="sencha-100g").update(stock=stock)
+def write(request, number):
+    Product.objects.filter(slug="sencha-100g").update(stock=number)
     return HttpResponse()
 
 
-def enqueue(request, stock):
+def enqueue(request, number):
     seen.enqueue("sencha-100g")
     return HttpResponse()
 
 
-def let_a_task_sell(request, stock):
-    sell_out.enqueue("sencha-100g", stock)
+def let_a_task_sell(request, number):
+    sell_out.enqueue("sencha-100g", number)
     return HttpResponse()
 
 
-views = [sell, sell_async, sell_in_a_transaction, write, enqueue, let_a_task_sell]
-urlpatterns = [path(f"{view.__name__}/<int:stock>/", view) for view in views]
+def use_the_readmes_task(request, number):
+    count_orders.enqueue(number)
+    return HttpResponse()
+
+
+views = [use_the_readmes_task, sell, sell_async, sell_in_a_transaction, write, enqueue, let_a_task_sell]
+urlpatterns = [path(f"{view.__name__}/<int:number>/", view) for view in views]
 """
 
 REQUESTS = """
@@ -186,3 +192,6 @@ def test_a_task_sees_what_its_enqueuer_wrote_and_reads_a_replica_that_has_it(sho
 @variants([combination for combination in VARIANTS if combination.database_engine == "sqlite"])
 def test_without_positions_too_a_task_reads_a_replica_that_has_its_row(shop: Shop) -> None:
     expect_reads_on_replicas(shop)
+
+    shop.visit(["/use_the_readmes_task/7/"])
+    assert shop.work() == [0]
