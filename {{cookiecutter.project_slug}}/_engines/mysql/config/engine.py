@@ -18,6 +18,7 @@ EXAMPLE_URL = "mysql://user:password@127.0.0.1:3306/shop"
 EXAMPLE_ADMIN_URL = "mysql://root:password@127.0.0.1:3306/mysql"
 # For columns whose values must be told apart by their bytes: by default "acmé" and "Acme" are equal to "acme".
 EXACT_COLLATION = "utf8mb4_bin"
+TAKES_HOST_LISTS = False
 
 SETTINGS: dict[str, Any] = {
     # Connecting costs more than most queries: a connection is kept from one request to the next, for so many seconds.

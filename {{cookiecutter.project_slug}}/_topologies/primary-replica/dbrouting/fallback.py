@@ -5,8 +5,8 @@ question is about the server that is going to answer, whichever of several the a
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Self, cast
-from weakref import WeakKeyDictionary
 
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,9 +18,6 @@ from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
-
-# What each open connection's server is known to have replayed: it doesn't forget it.
-_replayed: WeakKeyDictionary[Any, Position] = WeakKeyDictionary()
 
 
 class ReplicaConnection(BaseDatabaseWrapper):
@@ -59,17 +56,23 @@ class ReplicaConnection(BaseDatabaseWrapper):
         required = current_unit().required
         if required is None or self.leads_to_the_primary():
             return True
-        known = _replayed.get(self.connection)
-        if known is None or not known.covers(required):
-            known = self.ask_what_is_replayed()
-        return known.covers(required)
+        memory = self.memory()
+        if self.alias not in memory or not memory[self.alias].covers(required):
+            memory[self.alias] = self.ask_what_is_replayed()
+        return memory[self.alias].covers(required)
+
+    def memory(self) -> dict[str, Position]:
+        """What is known to have been replayed, by alias: a connection's server forgets nothing, whoever gets it from a
+        pool. PgBouncer may lead to another server the next time, so that it holds for this unit only.
+        """
+        if self.settings_dict.get("PGBOUNCER") or not hasattr(self.connection, "__dict__"):
+            return current_unit().replayed
+        memory: dict[str, Position] = vars(self.connection).setdefault("dbrouting_replayed", {})
+        return memory
 
     def ask_what_is_replayed(self) -> Position:
-        with self.wrap_database_errors, self.connection.cursor() as cursor:
-            replayed = replication.replayed(cursor)
-        if not self.settings_dict.get("PGBOUNCER"):  # whose connections change servers
-            _replayed[self.connection] = replayed
-        return replayed
+        with self.wrap_database_errors, closing(self.connection.cursor()) as cursor:
+            return replication.replayed(cursor)
 
     def leads_to_the_primary(self) -> bool:
         primary = connections[primary_alias()].settings_dict
