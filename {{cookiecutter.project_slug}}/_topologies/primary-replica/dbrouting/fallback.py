@@ -16,6 +16,7 @@ from dbrouting import health, replication
 from dbrouting.consistency import Position
 from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit
+from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
 
@@ -54,7 +55,7 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def is_fresh(self) -> bool:
         """Whether this connection's server has replayed what the unit's client wrote."""
         required = current_unit().required
-        if required is None or self.leads_to_the_primary():
+        if required is None or leads_to_the_primary(self):
             return True
         memory = self.memory()
         if self.alias not in memory or not memory[self.alias].covers(required):
@@ -73,10 +74,6 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def ask_what_is_replayed(self) -> Position:
         with self.wrap_database_errors, closing(self.connection.cursor()) as cursor:
             return replication.replayed(cursor)
-
-    def leads_to_the_primary(self) -> bool:
-        primary = connections[primary_alias()].settings_dict
-        return all(self.settings_dict[key] == primary[key] for key in ("HOST", "PORT", "NAME"))
 
     def fail(self, error: Error) -> None:
         health.note_failure(self.alias, error)

@@ -178,8 +178,8 @@ class ReplicaWatch(Watch):
             return ""
         if answers_yes(cursor, engine.ASK_TAKES_WRITES):
             return "it takes writes: it was promoted, and gets nothing from the primary"
-        replayed = replication.replayed(cursor) if settings.REPLICA_POSITIONS else None
-        self.lag = lag_of(replayed) if replayed else None
+        if settings.REPLICA_POSITIONS:
+            self.lag = lag_of(replication.replayed(cursor))
         limit = settings.REPLICA_MAX_LAG_SECONDS
         return f"it is {self.lag:.0f} seconds late, more than {limit:g}" if self.lag and self.lag > limit else ""
 
