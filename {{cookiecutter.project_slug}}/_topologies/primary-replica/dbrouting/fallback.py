@@ -134,10 +134,12 @@ class ReplicaCursor:
         """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
         if self._statement is None:
             return False
-        if replication.is_failure(error):
-            self._replica.fail(error)
+        if replication.lacks_a_name(error):
             return True
-        return replication.lacks_a_name(error)
+        if isinstance(error, ProgrammingError) or not replication.is_failure(error):
+            return False
+        self._replica.fail(error)
+        return True
 
     def _move(self) -> Any:
         statement, self._statement = self._statement or (), None

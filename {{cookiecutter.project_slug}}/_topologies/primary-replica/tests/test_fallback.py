@@ -182,6 +182,16 @@ def test_a_column_that_has_not_come_yet_is_read_on_the_primary(replica: str, mon
     assert not is_left_out(replica)
 
 
+def test_a_mistake_that_the_driver_finds_is_no_failure_either(replica: str) -> None:
+    with (
+        pytest.raises(ProgrammingError),
+        connections[replica].execute_wrapper(failing(ProgrammingError("one placeholder, two values"))),
+    ):
+        Product.objects.get()
+
+    assert not is_left_out(replica)
+
+
 def test_an_error_that_another_server_would_have_is_not_asked_of_another(
     replica: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
