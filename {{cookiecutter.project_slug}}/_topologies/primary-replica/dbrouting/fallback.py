@@ -72,8 +72,10 @@ class ReplicaConnection(BaseDatabaseWrapper):
         return replayed
 
     def leads_to_the_primary(self) -> bool:
-        primary = connections[primary_alias()].settings_dict
-        return all(self.settings_dict[key] == primary[key] for key in ("HOST", "PORT", "NAME"))
+        """The same list of hosts leads to another of them if another kind of server is wanted."""
+        own, primary = self.settings_dict, connections[primary_alias()].settings_dict
+        wanted = own["OPTIONS"].get("target_session_attrs") == primary["OPTIONS"].get("target_session_attrs")
+        return wanted and all(own[key] == primary[key] for key in ("HOST", "PORT", "NAME"))
 
     def fail(self, error: Error) -> None:
         health.note_failure(self.alias, error)
