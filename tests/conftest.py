@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,11 @@ def empty_folder(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     assert list(folder.iterdir()) == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have measured and recorded as ``figures``, of those that passed as well."""
+    for report in itertools.chain(*(terminalreporter.getreports(outcome) for outcome in ("passed", "failed"))):
+        if report.when == "call" and (figures := dict(report.user_properties).get("figures")):
+            terminalreporter.write_sep("-", report.nodeid)
+            terminalreporter.write_line(figures)

@@ -150,6 +150,21 @@ class Server(ABC):
     def signal(self, name: str) -> None:
         self.keeper.run("kill", f"-{name}", self._process)
 
+    def freeze(self) -> None:
+        """Stop every process of it where it is: connections stay open, new ones are taken, nothing answers."""
+        self.signal("STOP")  # so that it starts no more of them
+        self._signal_children("STOP")
+
+    def thaw(self) -> None:
+        self._signal_children("CONT")
+        self.signal("CONT")
+
+    def _signal_children(self, name: str) -> None:
+        pairs = (line.split() for line in self.keeper.run("ps", "-A", "-o", "pid=,ppid=").splitlines())
+        children = [pid for pid, parent in pairs if parent == str(self._process)]
+        if children:
+            self.keeper.run("kill", f"-{name}", *children)
+
     def answers(self) -> bool:
         if (code := self.keeper.exit_code(self._process)) is not None:
             raise RuntimeError(f"{self.name} exited with {code}:\n{self.log.read_text('utf-8', 'replace')[-3000:]}")

@@ -14,7 +14,6 @@ from django.core.files import locks
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = %s AND usename = current_user AND pid <> pg_backend_pid()"

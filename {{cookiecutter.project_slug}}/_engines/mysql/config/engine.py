@@ -38,6 +38,8 @@ OPTIONS: dict[str, Any] = {
     # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
     "connect_timeout": 5,
 }
+# For connections that only ask how the server is: it must answer within so many seconds, also to a log-in.
+IMPATIENT: dict[str, Any] = {"read_timeout": 5, "write_timeout": 5}
 # Whether the server refuses to write; a reader of Aurora's says so in the second variable only.
 ASK_READ_ONLY = "SELECT @@global.read_only OR @@global.innodb_read_only"
 # Whether the server itself takes writes, whatever its sessions refuse: no standby does, until it is promoted.

@@ -35,6 +35,8 @@ OPTIONS: dict[str, Any] = {
 # processes with more threads than that, and those which wait longer than the timeout get an error, not a connection. A
 # pool has threads of its own: no more workers than it needs.
 POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5, "num_workers": 1}
+# For connections that only ask how the server is: what is sent must be received within so many milliseconds.
+IMPATIENT: dict[str, Any] = {"tcp_user_timeout": 5000}
 # A name, an IPv4 address, or an IPv6 address in brackets.
 HOST_IN_LIST = re.compile(r"[^][:]+|\[[^][]+\]")
 # Whether the server, or this session, refuses to write.

@@ -65,4 +65,8 @@ REPLICA_COOLDOWN_SECONDS = env.float("REPLICA_COOLDOWN_SECONDS", default=10)
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]
 DATABASE_APPS: list[str] = []
+DATABASE_URLS = ["dbrouting.health_urls"]
 DATABASE_TARGETS = "dbrouting.replica_targets.ReplicaTargets"
+
+# Load balancers ask without TLS, and take a redirection for an answer.
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
