@@ -19,7 +19,8 @@ ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
     "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "writes"},
-    "subdomain-tenant": ON_EVERY_GROUND | {"hosts", "middleware", "schemas/sessions", "tenant_context", "tenant_names"},
+    "subdomain-tenant": ON_EVERY_GROUND
+    | {"hosts", "middleware", "schemas/sessions", "tenant_connections", "tenant_context", "tenant_names"},
 }
 # What an engine changes is data; what keeps the tenants apart is code.
 VARIANTS = [*SQLITE, *(combination for combination in COMBINATIONS if combination.tenant_isolation == "schema")]

@@ -6,26 +6,61 @@ from pathlib import Path
 import pytest
 from baking import Combination
 from conftest import Bake
-from processes import manage
+from processes import manage, run
 from servers import PgBouncer, postgresql_cluster
 
 pytestmark = pytest.mark.xdist_group("pgbouncer")
 VARIANT = Combination("primary-replica", "postgresql", "database")
 
 
+# What needs one session from beginning to end, or start-up options; these are what PgBouncer does not have.
+NEEDS_A_SESSION = (
+    "test_a_dead_connection_is_replaced_before_the_next_request_uses_it",
+    "test_a_read_only_session_refuses_to_write_and_keeps_its_own_options",
+    "test_no_time_limit_ends_the_lock_of_migrate",
+    "test_the_lock_of_migrate_belongs_to_a_transaction_that_holds_no_snapshot",
+)
+
+
 @pytest.fixture(scope="module")
 def environment(baked: Bake) -> Iterator[dict[str, str]]:
-    """A project's, bootstrapped directly; a PgBouncer is in front of the primary and of a standby."""
+    """A project's, which has never met its servers but through the PgBouncers in front of them."""
     with postgresql_cluster() as cluster:
-        primary, replica = cluster.primary, cluster.replicas[0]
-        direct = {"DATABASE_URL": primary.url("pooled"), "REPLICA_URLS": "", "DATABASE_ADMIN_URL": ""}
-        manage(baked(VARIANT), "bootstrap", **direct)
-        replica.catch_up()
-        bouncers = [PgBouncer(primary), PgBouncer(replica)]
+        bouncers = [PgBouncer(server) for server in (cluster.primary, *cluster.replicas)]
         for bouncer in bouncers:
             bouncer.create()
-        urls = [f"{bouncer.url('pooled')}?pgbouncer=true" for bouncer in bouncers]
-        yield {"DATABASE_URL": urls[0], "REPLICA_URLS": urls[1], "DATABASE_ADMIN_URL": ""}
+        primary, *replicas = (f"{bouncer.url('pooled')}?pgbouncer=true" for bouncer in bouncers)
+        variables = {"DATABASE_URL": primary, "REPLICA_URLS": " ".join(replicas), "DATABASE_ADMIN_URL": ""}
+        manage(baked(VARIANT), "bootstrap", **variables)
+        for replica in cluster.replicas:
+            replica.catch_up()
+        yield variables
+
+
+@pytest.mark.once
+def test_the_suite_passes(baked: Bake, environment: dict[str, str]) -> None:
+    words = [word for name in NEEDS_A_SESSION for word in ("--deselect", f"tests/test_engine.py::{name}")]
+    output = run(baked(VARIANT), "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, **environment)
+    assert f"{len(NEEDS_A_SESSION)} deselected" in output
+    assert "being accessed by other users" not in output, "a test database was left behind"
+
+
+def test_a_second_migrate_is_refused_and_one_that_was_killed_lets_go(baked: Bake, environment: dict[str, str]) -> None:
+    script = """
+import os
+from django.core.management import CommandError
+from django.db import connections
+from dbrouting.provisioning import migration_lock
+with migration_lock(connections["default"]):
+    try:
+        with migration_lock(connections["default"]):
+            print("not refused")
+    except CommandError as error:
+        print(error, flush=True)
+        os._exit(0)
+"""
+    assert "Another `migrate` is at work" in shell(baked(VARIANT), script, environment)
+    assert "No migrations to apply" in manage(baked(VARIANT), "migrate", **environment)
 
 
 def shell(project: Path, script: str, environment: dict[str, str]) -> str:

@@ -31,28 +31,58 @@ def database(alias: str, variable: str) -> dict[str, Any]:
 
 def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
     """The configuration of ``alias`` from ``url``, which was found in ``variable``."""
-    fault = f"{variable}, the URL of the database {alias!r}, can't be used"
-    remedy = f"Mend it in .env; it looks like {engine.EXAMPLE_URL}"
+    settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
+    if kept := env.str("DATABASE_CONN_MAX_AGE", default=""):
+        settings["CONN_MAX_AGE"] = seconds("DATABASE_CONN_MAX_AGE", kept)
+    try:
+        config = parsed(url)
+        options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
+        return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{variable}, the URL of the database {alias!r}{place_of(url)}, can't be used: {error}. "
+            f"Mend it in .env; it looks like {engine.EXAMPLE_URL}"
+        ) from None
+
+
+def parsed(url: str) -> dict[str, Any]:
+    """What ``url`` says. Raises ValueError with a reason that holds no password."""
+    if url.count("://") > 1:
+        raise ValueError("it is more than one URL; where several may be, spaces are between them")
+    if "," in hosts_of(url) and not engine.TAKES_HOST_LISTS:
+        raise ValueError(
+            "it lists several hosts, and the driver connects to one: name a proxy in front of them, or a name in DNS "
+            "that leads to the right one"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             config: dict[str, Any] = env.db_url_config(url)
     except (ValueError, UserWarning):
         # The error's own words may quote the password.
-        reason = "it is no database URL; a password's / ? # % @ must be written %2F %3F %23 %25 %40"
-        raise ImproperlyConfigured(f"{fault}: {reason}. {remedy}") from None
+        raise ValueError("it is no database URL; a password's / ? # % @ must be written %2F %3F %23 %25 %40") from None
     if config.get("ENGINE") != engine.ENGINE:
-        raise ImproperlyConfigured(
-            f"{fault}: it starts with {url.partition(':')[0]!r}, and this project is set up for {engine.ENGINE} "
-            f"(config/engine.py). {remedy}"
+        raise ValueError(
+            f"it starts with {url.partition(':')[0]!r}, and this project is set up for {engine.ENGINE} "
+            "(config/engine.py)"
         )
     if not config.get("NAME"):
-        raise ImproperlyConfigured(f"{fault}: it names no database. {remedy}")
-    options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
-    settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
-    if kept := env.str("DATABASE_CONN_MAX_AGE", default=""):
-        settings["CONN_MAX_AGE"] = seconds("DATABASE_CONN_MAX_AGE", kept)
-    return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)
+        raise ValueError("it names no database")
+    return config
+
+
+def hosts_of(url: str) -> str:
+    return authority_of(url).rpartition("@")[2]
+
+
+def place_of(url: str) -> str:
+    """Words that tell ``url`` from others; none if what looks like its host might be a part of its password."""
+    return f" on {hosts_of(url)}" if "@" in authority_of(url) and url.count("@") == 1 else ""
+
+
+def authority_of(url: str) -> str:
+    """User, password and hosts."""
+    return url.partition("://")[2].partition("/")[0]
 
 
 def seconds(variable: str, value: str) -> int:

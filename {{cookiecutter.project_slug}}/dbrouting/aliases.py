@@ -43,6 +43,12 @@ def lent(config: DatabaseConfig) -> Iterator[str]:
         databases.give_back(alias)
 
 
+def let_go(alias: str) -> None:
+    """Close this thread's connection to ``alias``, unless it is in a transaction: for commands that visit many."""
+    if not connections[alias].in_atomic_block:
+        connections[alias].close()
+
+
 def apps_on(alias: str) -> list[str]:
     """Labels of the apps that have at least one table on ``alias``."""
     return [

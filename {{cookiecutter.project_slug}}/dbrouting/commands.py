@@ -12,8 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import router
 from django.db.models import Model
 
-from dbrouting.aliases import apps_on, is_listed, migratable_aliases
-from dbrouting.mapping import let_go
+from dbrouting.aliases import apps_on, is_listed, let_go, migratable_aliases
 from dbrouting.reachability import missing_tables_explained, require_reachable, variable_of
 from dbrouting.targets import get_targets
 

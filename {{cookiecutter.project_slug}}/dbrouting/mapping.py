@@ -15,7 +15,6 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -39,7 +38,8 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
 
     ``resolve(alias)`` gives the configuration of an unlisted alias, or ``None`` if there is no such alias; it is
     asked in the middle of requests, so it must not query. ``unlisted()`` gives all of them, for commands that act
-    on every database, and may query.
+    on every database, and may query. Whoever resolves aliases closes their connections too: Django, when a request
+    ends, does so for listed ones only.
     """
 
     def __init__(
@@ -65,9 +65,6 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
         if config is None:
             raise KeyError(alias)
         return complete(config)
-
-    def is_listed(self, alias: str) -> bool:
-        return super().__contains__(alias)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatabaseMapping":
         return DatabaseMapping(copy.deepcopy(dict(self), memo), self._resolve, self.unlisted)
@@ -96,22 +93,8 @@ class DatabaseMapping(dict[str, DatabaseConfig]):
             if not loan.borrowers:
                 del self._borrowed[alias]
                 loan.close()
-                _forget(alias)
-
-    def note_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Remember an unlisted connection, for nothing else of Django's will ever close it.
-
-        A thread that no request is bound to, an executor's for instance, has no end to close them at: it keeps one.
-        """
-        loan = self._borrowed.get(connection.alias)
-        if loan is not None:
-            loan.connections.append(connection)
-        elif connection.alias in self and not self.is_listed(connection.alias):
-            if not serves_requests():
-                for other in tuple(opened_here() - {connection.alias}):
-                    let_go(other)
-                    opened_here().discard(other)
-            opened_here().add(connection.alias)
+                with suppress(AttributeError):  # this thread may not have made a connection object
+                    del connections[alias]
 
 
 class _Loan:
@@ -143,46 +126,11 @@ def borrowed_alias(config: Mapping[str, Any]) -> str:
     return "borrowed_" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_thread = threading.local()  # Django's connections belong to a thread too
-
-
-def opened_here() -> set[str]:
-    aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
-    return aliases
-
-
-def serves_requests() -> bool:
-    """Whether this thread gets the signals of requests, or is the main one, where commands and tests run."""
-    return "serves_requests" in _thread.__dict__ or threading.current_thread() is threading.main_thread()
-
-
-def _forget(alias: str) -> None:
-    """Drop this thread's connection object, if it ever made one."""
-    with suppress(AttributeError):
-        del connections[alias]
-
-
 def _note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    if isinstance(connections.settings, DatabaseMapping):
-        connections.settings.note_connection(connection)
-
-
-def close_old_unlisted_connections(**kwargs: object) -> None:
-    """What ``django.db.close_old_connections`` does for listed aliases, for the ones this thread opened besides."""
-    _thread.serves_requests = True
-    for alias in tuple(opened_here()):
-        connections[alias].close_if_unusable_or_obsolete()
-        if connections[alias].connection is None:
-            opened_here().discard(alias)
-            _forget(alias)
-
-
-def let_go(alias: str) -> None:
-    """Close this thread's connection to ``alias``, unless it is in a transaction: for commands that visit many."""
-    if not connections[alias].in_atomic_block:
-        connections[alias].close()
+    """Remember what is to be closed when a lent alias is given back."""
+    databases = connections.settings
+    if isinstance(databases, DatabaseMapping) and (loan := databases._borrowed.get(connection.alias)):
+        loan.connections.append(connection)
 
 
 connection_created.connect(_note_connection)
-request_started.connect(close_old_unlisted_connections)
-request_finished.connect(close_old_unlisted_connections)

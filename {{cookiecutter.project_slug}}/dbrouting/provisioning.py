@@ -14,6 +14,11 @@ from django.core.files import locks
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = %s AND usename = current_user AND pid <> pg_backend_pid()"
+)
+
 
 class Provisioner(Protocol):
     """What an engine must be able to do."""
@@ -58,6 +63,7 @@ class Server:
     """What PostgreSQL and MySQL have in common: a database is made by SQL sent to another one."""
 
     find: str
+    before_lock: str = ""
     take_lock: str
     how: str = ""
 
@@ -82,22 +88,29 @@ class Server:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
-        if connection.settings_dict.get("PGBOUNCER"):
-            raise CommandError(
-                f"{connection.settings_dict['VARIABLE']} says pgbouncer=true, and PgBouncer would keep the lock of "
-                "`migrate` for ever. Set it to the server's own URL for this command, then run it again."
-            )
         session = connection.copy()  # a session of its own, so that no migration can end it
         session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
         stack.callback(session.close)
+        stack.callback(session.rollback)  # closing a session ends its transaction too, but a moment later
         with session.cursor() as cursor:
+            if self.before_lock:
+                cursor.execute(self.before_lock)
             cursor.execute(self.take_lock, [f"migrate {self.name(connection)}"])
             return cursor.fetchone() in [(True,), (1,)]
 
 
 class PostgreSQL(Server):
+    """The lock belongs to a transaction that stays open, and for which PgBouncer, too, must keep the session.
+
+    No time limit ends it. At this level it holds no snapshot, which a ``CREATE INDEX CONCURRENTLY`` would wait for.
+    """
+
     find = "SELECT 1 FROM pg_database WHERE datname = %s"
-    take_lock = "SELECT pg_try_advisory_lock(hashtext(%s))"
+    before_lock = (
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
+        "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+    )
+    take_lock = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
 
 
 class MySQL(Server):
@@ -159,8 +172,11 @@ def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
 
 
 def close_pool(connection: BaseDatabaseWrapper) -> None:
-    """Close the pool of this process, if the engine has pools and the URL asks for one."""
+    """Close the pool of this process, if the URL asks for one, and the sessions that PgBouncer keeps for its user."""
     getattr(connection, "close_pool", lambda: None)()
+    if connection.settings_dict.get("PGBOUNCER"):
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(END_SESSIONS, [connection.settings_dict["NAME"]])
 
 
 def is_in_memory(connection: BaseDatabaseWrapper) -> bool:

@@ -5,13 +5,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from django.core.signals import request_finished
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TestCase
 from django.utils.functional import classproperty
 
 from dbrouting.aliases import usable_aliases
-from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import close_pool
 
 ADDRESS = ("HOST", "PORT", "USER", "PASSWORD")
@@ -75,7 +75,7 @@ def move_mirrors() -> None:
 
 def close_all_sessions() -> None:
     """What a mirror, an unlisted alias or a pool keeps open would keep a test database from being dropped."""
-    close_old_unlisted_connections()
+    request_finished.send(sender=close_all_sessions)  # where unlisted aliases are closed
     for connection in connections.all(initialized_only=True):
         connection.close()
         close_pool(connection)

@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 from other_settings import run_python
 
 from config import engine
-from config.env import database, from_url
+from config.env import database, from_url, place_of
 from dbrouting import checks, reachability
 from dbrouting.aliases import usable_aliases
 from dbrouting.apps import require_settings
@@ -35,6 +35,31 @@ def test_a_malformed_url_is_named_without_its_password(url: str) -> None:
     assert "REPORTS_DATABASE_URL" in message
     assert engine.EXAMPLE_URL in message
     assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense@host.internal/name",
+        "postgres:/user:secret@host/name",
+        "user:secret@host:5432/name",
+        "oracle://user:secret",
+        "oracle://user:sec@secret@host:port/name",
+        "oracle://user:secret/@host:port/name",
+    ],
+)
+def test_no_part_of_a_password_is_taken_for_a_host(url: str) -> None:
+    assert place_of(url) == ""
+
+
+def test_a_malformed_url_is_told_from_others_by_its_host() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"the database 'reports' on h1\.internal:port, can't be used"):
+        from_url("reports", "REPORTS_DATABASE_URL", "oracle://user:secret@h1.internal:port/name")
+
+
+def test_two_urls_with_no_space_between_are_not_taken_for_one() -> None:
+    with pytest.raises(ImproperlyConfigured, match="it is more than one URL"):
+        from_url("reports", "REPORTS_DATABASE_URL", f"{engine.EXAMPLE_URL},{engine.EXAMPLE_URL}")
 
 
 def test_a_good_url_carries_the_name_of_its_variable() -> None:

@@ -1,13 +1,11 @@
-"""Aliases can be known without being listed, and what they open is closed with the request."""
+"""Aliases can be known without being listed."""
 
 import copy
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.signals import request_finished
 from django.db.utils import ConnectionHandler
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -47,49 +45,6 @@ def test_an_unknown_alias_does_not_exist(databases: ConnectionHandler) -> None:
         databases["elsewhere"]
     with pytest.raises(KeyError):
         databases.settings["elsewhere"]
-
-
-def test_a_request_closes_the_unlisted_connections_it_opened(databases: ConnectionHandler) -> None:
-    connection = databases["archive_1"]
-    connection.ensure_connection()
-
-    request_finished.send(sender=None)
-
-    assert connection.connection is None
-    assert databases["archive_1"] is not connection
-
-
-def test_a_connection_that_may_persist_stays_open(databases: ConnectionHandler) -> None:
-    connection = databases["archive_1"]
-    connection.settings_dict["CONN_MAX_AGE"] = None
-    connection.ensure_connection()
-
-    request_finished.send(sender=None)
-
-    assert connection.connection is not None
-    assert databases["archive_1"] is connection
-    connection.close()
-
-
-def test_a_connection_under_an_alias_that_nobody_knows_is_left_alone(databases: ConnectionHandler) -> None:
-    """Django opens such ones itself, to make a database while there is none to connect to."""
-    connection = databases["archive_1"].copy(alias="__no_db__")
-    connection.ensure_connection()
-
-    request_finished.send(sender=None)
-
-    assert connection.connection is not None
-    connection.close()
-
-
-def test_a_thread_that_serves_no_requests_keeps_one_unlisted_connection(databases: ConnectionHandler) -> None:
-    def visit() -> list[bool]:
-        for alias in ("archive_1", "archive_2"):
-            databases[alias].ensure_connection()
-        return [databases[alias].connection is not None for alias in ("archive_1", "archive_2")]
-
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(visit).result() == [False, True]
 
 
 def test_a_mapping_can_be_copied(databases: ConnectionHandler) -> None:

@@ -7,12 +7,12 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from config import engine
-from dbrouting.aliases import apps_on, unlisted_aliases, usable_aliases
+from dbrouting.aliases import apps_on, let_go, unlisted_aliases, usable_aliases
 from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
 from dbrouting.inspection.records import differences_of_records, left_over_records
 from dbrouting.inspection.tables import differences_of_tables, stray_tables
-from dbrouting.mapping import DatabaseMapping, let_go
+from dbrouting.mapping import DatabaseMapping
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of

@@ -18,6 +18,7 @@ EXAMPLE_URL = "mysql://user:password@127.0.0.1:3306/shop"
 EXAMPLE_ADMIN_URL = "mysql://root:password@127.0.0.1:3306/mysql"
 # For columns whose values must be told apart by their bytes: by default "acmé" and "Acme" are equal to "acme".
 EXACT_COLLATION = "utf8mb4_bin"
+TAKES_HOST_LISTS = False
 
 SETTINGS: dict[str, Any] = {
     # Connecting costs more than most queries: a connection is kept from one request to the next, for so many seconds.
@@ -37,6 +38,8 @@ OPTIONS: dict[str, Any] = {
     # Give up on a server that doesn't answer, instead of holding a worker for minutes; seconds.
     "connect_timeout": 5,
 }
+# For connections that only ask how the server is: it must answer within so many seconds, also to a log-in.
+IMPATIENT: dict[str, Any] = {"read_timeout": 5, "write_timeout": 5}
 # Whether the server refuses to write; a reader of Aurora's says so in the second variable only.
 ASK_READ_ONLY = "SELECT @@global.read_only OR @@global.innodb_read_only"
 # Whether the server itself takes writes, whatever its sessions refuse: no standby does, until it is promoted.

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.mysql.base import DatabaseWrapper
@@ -44,6 +45,14 @@ def ask(connection: BaseDatabaseWrapper, query: str) -> Any:
 def isolation_level(connection: BaseDatabaseWrapper) -> str:
     name = "tx_isolation" if getattr(connection, "mysql_is_mariadb", False) else "transaction_isolation"
     return str(ask(connection, f"SELECT @@{name}"))
+
+
+@pytest.mark.parametrize("hosts", ["h1,h2", "h1:3306,h2:3306", "u:secret@h1:3306,h2"])
+def test_a_list_of_hosts_is_refused_for_the_driver_knows_one(hosts: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"SOME_DATABASE_URL, .* it lists several hosts.*a proxy") as caught:
+        from_url("some", "SOME_DATABASE_URL", f"mysql://{hosts}/n")
+
+    assert "secret" not in str(caught.value)
 
 
 def test_a_url_wins_over_the_defaults() -> None:

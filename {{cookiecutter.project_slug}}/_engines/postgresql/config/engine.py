@@ -1,19 +1,20 @@
 """PostgreSQL: what every connection of this project needs, and why. What a URL says wins over what is here.
 
 Two switches go at the end of a URL: ``?pool=true`` (or ``?pool=20``, at most so many connections) keeps the connections
-in a pool, and ``?pgbouncer=true`` says that PgBouncer is in between, pooling transactions.
+in a pool, and ``?pgbouncer=true`` says that PgBouncer is in between, pooling transactions. A URL may list several
+hosts, ``h1:5432,h2:5432``, and say by ``?target_session_attrs=read-write`` which of them is meant.
 """
 
+import re
 from pathlib import Path
 from typing import Any
-
-from django.core.exceptions import ImproperlyConfigured
 
 ENGINE = "django.db.backends.postgresql"
 EXAMPLE_URL = "postgres://user:password@localhost:5432/shop"
 EXAMPLE_ADMIN_URL = "postgres://postgres:password@localhost:5432/postgres"
 # For columns whose values must be told apart by their bytes, whatever the database's collation.
 EXACT_COLLATION = "C"
+TAKES_HOST_LISTS = True
 
 SETTINGS: dict[str, Any] = {
     # Connecting costs more than most queries: a connection is kept from one request to the next, for so many seconds.
@@ -34,6 +35,10 @@ OPTIONS: dict[str, Any] = {
 # processes with more threads than that, and those which wait longer than the timeout get an error, not a connection. A
 # pool has threads of its own: no more workers than it needs.
 POOL = {"min_size": 0, "max_size": 10, "max_idle": 60, "timeout": 5, "num_workers": 1}
+# For connections that only ask how the server is: what is sent must be received within so many milliseconds.
+IMPATIENT: dict[str, Any] = {"tcp_user_timeout": 5000}
+# A name, an IPv4 address, or an IPv6 address in brackets.
+HOST_IN_LIST = re.compile(r"[^][:]+|\[[^][]+\]")
 # Whether the server, or this session, refuses to write.
 ASK_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
 # Whether the server itself takes writes, whatever its sessions refuse: no standby does, until it is promoted.
@@ -41,11 +46,12 @@ ASK_TAKES_WRITES = "SELECT NOT pg_is_in_recovery()"
 
 
 def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
-    """``config`` with the URL's switches turned into what Django and the driver understand."""
+    """``config`` with what its URL says turned into what Django and the driver understand, or ValueError."""
     options = dict(config["OPTIONS"])
-    pool = _switch(config, options.pop("pool", False), "pool")
-    is_behind_pgbouncer = _switch(config, options.pop("pgbouncer", False), "pgbouncer") > 0
-    config = {**config, "OPTIONS": options, "PGBOUNCER": is_behind_pgbouncer}
+    pool = _switch(options.pop("pool", False), "pool")
+    is_behind_pgbouncer = _switch(options.pop("pgbouncer", False), "pgbouncer") > 0
+    hosts = _host_list(config["HOST"], str(config["PORT"]))
+    config = {**config, "HOST": hosts, "OPTIONS": options, "PGBOUNCER": is_behind_pgbouncer}
     if pool:
         options["pool"] = {**POOL, "max_size": pool if pool > 1 else POOL["max_size"]}
     if pool or is_behind_pgbouncer:
@@ -56,12 +62,24 @@ def adapt(config: dict[str, Any], base_dir: Path) -> dict[str, Any]:
     return config
 
 
-def _switch(config: dict[str, Any], value: object, name: str) -> int:
+def _switch(value: object, name: str) -> int:
     """A number, or 1 for true and 0 for false."""
     text = str(value).lower()
     if text not in {"true", "false"} and not text.isdecimal():
-        raise ImproperlyConfigured(f"{config['VARIABLE']} in .env: {name}={value} must be true, false or a number.")
+        raise ValueError(f"{name}={value} must be true, false or a number")
     return int(text) if text.isdecimal() else int(text == "true")
+
+
+def _host_list(hosts: str, ports: str) -> str:
+    """``hosts`` as libpq takes them, which would use a port that only one of them has for all."""
+    each, numbers = hosts.split(","), ports.split(",") if ports else []
+    if len(each) == 1:
+        return hosts
+    if not all(map(HOST_IN_LIST.fullmatch, each)):
+        raise ValueError("one of its hosts is missing or malformed; they look like h1:5432,h2:5432,[::1]:5432")
+    if len(numbers) not in {0, len(each)} or not all(0 < int(number) < 65536 for number in numbers):
+        raise ValueError("give each of its hosts a port from 1 to 65535, or none of them any")
+    return ",".join(host.strip("[]") for host in each)
 
 
 def read_only(config: dict[str, Any]) -> dict[str, Any]:

@@ -124,19 +124,65 @@ def test_a_url_may_leave_out_the_port() -> None:
     assert server_of(usual) != server_of(other)
 
 
+def listing(hosts: str) -> dict[str, Any]:
+    return from_url("some", "SOME_DATABASE_URL", f"postgres://u:secret@{hosts}/n?target_session_attrs=read-write")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names", "ports"),
+    [
+        ("h1,h2", "h1,h2", ""),
+        ("h1:5432,h2:5433", "h1,h2", "5432,5433"),
+        ("10.0.0.1:5432,[fd00::2]:5432", "10.0.0.1,fd00::2", "5432,5432"),
+        ("[fd00::1]:5432", "fd00::1", 5432),
+    ],
+)
+def test_a_url_may_list_several_hosts(hosts: str, names: str, ports: object) -> None:
+    config = listing(hosts)
+
+    assert (config["HOST"], config["PORT"]) == (names, ports)
+    assert (config["USER"], config["PASSWORD"], config["NAME"]) == ("u", "secret", "n")
+    assert config["OPTIONS"]["target_session_attrs"] == "read-write"
+    assert config["CONN_HEALTH_CHECKS"] is True
+
+
+@pytest.mark.parametrize(
+    "hosts", ["h1,", "h1,,h2", "h1:5432,h2", "h1,h2:5432", "h1:5432,h2:port", "h1:5432,h2:0", "h1:5432,fd00::x,h3"]
+)
+def test_a_wrong_list_of_hosts_is_named_without_its_password(hosts: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf"SOME_DATABASE_URL, .* on {hosts}, .*: .*hosts") as caught:
+        listing(hosts)
+
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("switch", ["pool=maybe", "pool=-1", "pgbouncer=often"])
 def test_a_wrong_switch_is_named(switch: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"SOME_DATABASE_URL in .env: {switch} must be"):
+    with pytest.raises(ImproperlyConfigured, match=f"SOME_DATABASE_URL, .* on h, can't be used: {switch} must be"):
         configured(f"?{switch}")
 
 
-def test_behind_pgbouncer_no_lock_is_taken_that_would_outlive_the_command() -> None:
+def test_the_lock_of_migrate_belongs_to_a_transaction_that_holds_no_snapshot() -> None:
+    """Behind PgBouncer it would stay in the pool otherwise, and a CREATE INDEX CONCURRENTLY would wait for it."""
+    holder = (
+        "SELECT string_agg(state || coalesce(' since ' || backend_xmin::text, ''), ',') FROM pg_stat_activity "
+        "JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+    with session("?options=-c%20default_transaction_isolation%3Dserializable") as connection:
+        with migration_lock(connection):
+            assert ask(connection, holder) == "idle in transaction"
+        assert ask(connection, holder) is None
+
+
+def test_no_time_limit_ends_the_lock_of_migrate() -> None:
     with (
-        session("?pgbouncer=true") as connection,
-        pytest.raises(CommandError, match="SOME_DATABASE_URL says pgbouncer=true"),
+        session("?options=-c%20idle_in_transaction_session_timeout%3D1") as connection,
         migration_lock(connection),
+        session() as other,
     ):
-        pass
+        ask(other, "SELECT pg_sleep(0.05)")
+        with pytest.raises(CommandError, match="Another `migrate` is at work"), migration_lock(other):
+            pass
 
 
 def test_behind_pgbouncer_nothing_outlives_a_transaction() -> None:

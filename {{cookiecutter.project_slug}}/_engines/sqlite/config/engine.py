@@ -8,6 +8,7 @@ EXAMPLE_URL = "sqlite:///data/shop.sqlite3"
 EXAMPLE_ADMIN_URL = ""  # nobody logs in to a file
 # For columns whose values must be told apart by their bytes.
 EXACT_COLLATION = "BINARY"
+TAKES_HOST_LISTS = False
 
 SETTINGS: dict[str, Any] = {}  # opening a file costs next to nothing: no connection is kept
 OPTIONS: dict[str, Any] = {
@@ -18,6 +19,8 @@ OPTIONS: dict[str, Any] = {
     # Readers and a writer don't block each other. The mode stays in the file; NORMAL is durable enough with it.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
 }
+# For connections that only ask how the database is: don't wait for a writer so long; seconds.
+IMPATIENT: dict[str, Any] = {"timeout": 5}
 # Whether the server, or this session, refuses to write.
 ASK_READ_ONLY = "PRAGMA query_only"
 # Whether this is a copy that could go its own way: a file has no copies, only readers.

@@ -24,10 +24,10 @@ from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from config import engine, isolation
 from config.env import from_url
-from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.schemas import sessions
 from dbrouting.schemas.provisioning import outside_schemas
+from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Tenant
 from tenants.services import TenantError, create_tenant
@@ -341,7 +341,7 @@ def tmp_tenants(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     with outside_schemas(connections["tenant_acme"]) as cursor:
         cursor.execute("; ".join(f"CREATE SCHEMA {schema_at(alias)}" for alias in aliases))
     yield aliases
-    close_old_unlisted_connections()
+    close_old_connections()
     connections[aliases[0]].close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
     with outside_schemas(connections["tenant_acme"]) as cursor:
         cursor.execute("; ".join(f"DROP SCHEMA {schema_at(alias)}" for alias in aliases))

@@ -13,6 +13,7 @@ DATABASES = DatabaseMapping(
 
 # App label → alias. An app that isn't named lives on "default", and `manage.py check` lists it.
 DATABASE_APPS_MAPPING = {
+DATABASE_URLS: list[str] = []
     # Users, permissions, log entries and content types refer to each other, so they live together.
     "accounts": "auth_db",
     "admin": "auth_db",

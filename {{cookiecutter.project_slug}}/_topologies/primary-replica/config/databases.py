@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from config import engine
-from config.env import database, env, from_url
+from config.env import database, env, from_url, place_of
 from dbrouting.mapping import DatabaseMapping
 
 # The alias that takes every write. Any other will do, with DATABASES["default"] = {} beside it.
@@ -14,12 +14,13 @@ PRIMARY_ALIAS = "default"
 
 def replica(alias: str, url: str) -> tuple[dict[str, Any], int]:
     """The configuration of a replica, whose sessions refuse to write, and its weight: ``?weight=`` of its URL."""
-    config = engine.read_only(from_url(alias, "REPLICA_URLS", url))
+    entry = f"entry {alias.removeprefix('replica')} of REPLICA_URLS"
+    config = engine.read_only(from_url(alias, entry, url))
     weight = config["OPTIONS"].pop("weight", 1)
     if not isinstance(weight, int) or weight < 1:
         raise ImproperlyConfigured(
-            f"REPLICA_URLS, the URL of the database {alias!r}: weight={weight} must be a whole number above 0. "
-            "Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
+            f"{entry}, the URL of the database {alias!r}{place_of(url)}: weight={weight} must be a whole number above "
+            "0. Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
         )
     # In tests the replicas are the primary's test database.
     return {**config, "ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": PRIMARY_ALIAS}}, weight
@@ -64,4 +65,8 @@ REPLICA_COOLDOWN_SECONDS = env.float("REPLICA_COOLDOWN_SECONDS", default=10)
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]
 DATABASE_APPS: list[str] = []
+DATABASE_URLS = ["dbrouting.health_urls"]
 DATABASE_TARGETS = "dbrouting.replica_targets.ReplicaTargets"
+
+# Load balancers ask without TLS, and take a redirection for an answer.
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]

@@ -1,12 +1,222 @@
-"""stub"""
+"""Which replicas are well: what reads run into, and what threads find that look after the servers.
 
-from dbrouting.replicas import leave_out
+Each process knows for itself. A replica that is out is not chosen; it comes back by itself.
+"""
+
+import logging
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
 from django.conf import settings
+from django.core import mail
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.dispatch import Signal
+
+from config import engine
+from dbrouting import replicas, replication
+from dbrouting.consistency import Position
+from dbrouting.overrides import in_database
+from dbrouting.probing import answers_yes, connection_of_its_own, leads_to_the_primary
+
+logger = logging.getLogger(__name__)
+# With ``alias``, ``state`` ("out" or "in") and ``reason``: in each process that notices, in the thread that does.
+replica_state_changed = Signal()
+
+PATIENCE = 5  # seconds that an answer may take
+# What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
+_seen: deque[tuple[float, Position]] = deque(maxlen=5_000)
 
 
-def note_failure(alias: str, error: BaseException) -> None:
-    leave_out(alias, settings.REPLICA_COOLDOWN_SECONDS)
+class Health(NamedTuple):
+    """What this process knows of a replica. ``summary`` is the reason without names of hosts and users."""
+
+    state: Literal["in", "out"] = "in"
+    reason: str = ""
+    summary: str = ""
+    since: datetime | None = None
+    lag_seconds: float | None = None
+
+
+_health: dict[str, Health] = {}
+_lock = threading.Lock()
+
+
+def note_failure(alias: str, error: BaseException | str) -> None:
+    """Leave the replica out for the cooldown, which begins anew if it is out already."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    summary = error if isinstance(error, str) else "a connection or a read failed; the log says how"
+    with _lock:
+        replicas.leave_out(alias, settings.REPLICA_COOLDOWN_SECONDS)
+        before = _health.get(alias, Health())
+        since = before.since if before.state == "out" else datetime.now(UTC)
+        _health[alias] = Health("out", reason, summary, since)
+    if before.state == "in":
+        seconds = settings.REPLICA_COOLDOWN_SECONDS
+        logger.warning("The replica %r is out, for %g seconds at least. Others are read: %s", alias, seconds, reason)
+        replica_state_changed.send_robust(Health, alias=alias, state="out", reason=reason)
+
+
+def note_recovery(alias: str) -> None:
+    """It is chosen again if its cooldown is over."""
+    with _lock:
+        before = _health.get(alias, Health())
+        if before.state == "in" or replicas.is_left_out(alias):
+            return
+        _health[alias] = Health(since=datetime.now(UTC))
+    reason = f"it was out because: {before.reason}"
+    logger.info("The replica %r is back, and read again; %s", alias, reason)
+    replica_state_changed.send_robust(Health, alias=alias, state="in", reason=reason)
+
+
+def states() -> dict[str, Health]:
+    """Of each replica what is known, without asking it."""
+    watch()
+    return {alias: _health.get(alias, Health()) for alias in replicas.replica_weights()}
 
 
 def watch() -> None:
-    """stub"""
+    """Look after the replicas from now on: one thread for each server in each process, however often this is called.
+
+    Where nobody looks after them, a replica is back when its cooldown is over, well or not. So it is in tests, whose
+    replicas are the primary.
+    """
+    if not settings.REPLICA_CHECK_SECONDS or hasattr(mail, "outbox"):  # where Django's test environment puts mail
+        for alias in tuple(_health):
+            note_recovery(alias)
+        return
+    if _watches:
+        return
+    with _lock:
+        if not _watches:
+            _watches.extend([PrimaryWatch(replicas.primary_alias()), *map(ReplicaWatch, replicas.replica_weights())])
+            for one in _watches:
+                one.start()
+
+
+class Watch(threading.Thread, ABC):
+    """Asks one server again and again, on a connection of its own: one that is slow delays no other."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(name=f"dbrouting.health of {alias}", daemon=True)
+        self.alias = alias
+        self.connection: BaseDatabaseWrapper | None = None
+        self.asked_at: float | None = None
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.look()
+                for other in _watches:
+                    other.complain_if_it_hangs()
+            except Exception:
+                logger.exception("Looking after %r failed; it goes on.", self.alias)
+            time.sleep(settings.REPLICA_CHECK_SECONDS)
+
+    def look(self) -> None:
+        fault: BaseException | str
+        self.asked_at = time.monotonic()
+        try:
+            with in_database(self.alias), self.opened().cursor() as cursor:  # of this very server: none steps in for it
+                fault = self.fault(cursor)
+        except Exception as error:
+            fault = error
+        self.asked_at = None
+        self.judge(fault)
+        if isinstance(fault, BaseException) and self.connection:
+            self.connection.close()
+
+    def opened(self) -> BaseDatabaseWrapper:
+        if self.connection is None:
+            self.connection = connection_of_its_own(self.alias)
+        if self.connection.connection is not None and not self.connection.is_usable():
+            self.connection.close()  # the server was restarted, or somebody ended the session
+        return self.connection
+
+    def complain_if_it_hangs(self) -> None:
+        """For the other threads to call: this one is waiting."""
+        asked_at = self.asked_at
+        if asked_at is not None and time.monotonic() - asked_at > PATIENCE:
+            self.judge(f"it doesn't answer within {PATIENCE} seconds")
+
+    @abstractmethod
+    def fault(self, cursor: Any) -> str:
+        """What is wrong with the server; empty if nothing is."""
+
+    @abstractmethod
+    def judge(self, fault: BaseException | str) -> None: ...
+
+
+class PrimaryWatch(Watch):
+    """Remembers when the primary had come how far: that needs no table with a heartbeat, and holds on an idle one."""
+
+    def fault(self, cursor: Any) -> str:
+        position = replication.written(cursor) if settings.REPLICA_POSITIONS else None
+        if position is not None:
+            if _seen and not position.covers(_seen[-1][1]):
+                _seen.clear()  # another server is the primary now, which has lost something
+            if not _seen or position != _seen[-1][1]:
+                _seen.append((time.monotonic(), position))
+        return ""
+
+    def judge(self, fault: BaseException | str) -> None:
+        """While the primary can't be asked nobody knows how late a replica is, and reads must go on."""
+        if fault:
+            _seen.clear()
+
+
+class ReplicaWatch(Watch):
+    lag: float | None = None
+
+    def fault(self, cursor: Any) -> str:
+        self.lag = None
+        if leads_to_the_primary(cursor.db):
+            return ""
+        if answers_yes(cursor, engine.ASK_TAKES_WRITES):
+            return "it takes writes: it was promoted, and gets nothing from the primary"
+        if settings.REPLICA_POSITIONS:
+            self.lag = lag_of(replication.replayed(cursor))
+        limit = settings.REPLICA_MAX_LAG_SECONDS
+        return f"it is {self.lag:.0f} seconds late, more than {limit:g}" if self.lag and self.lag > limit else ""
+
+    def judge(self, fault: BaseException | str) -> None:
+        """A fault counts until the next judgement at least, however short the cooldown is."""
+        if fault:
+            note_failure(self.alias, fault)
+            until_the_next = 2 * settings.REPLICA_CHECK_SECONDS + PATIENCE
+            replicas.leave_out(self.alias, max(settings.REPLICA_COOLDOWN_SECONDS, until_the_next))
+        else:
+            note_recovery(self.alias)
+        with _lock:
+            _health[self.alias] = _health.get(self.alias, Health())._replace(lag_seconds=self.lag)
+
+
+def lag_of(replayed: Position) -> float | None:
+    """For how many seconds the primary has had something that is not in ``replayed``; ``None`` if nobody knows."""
+    seen = tuple(_seen)
+    if not seen:
+        return None
+    lag = 0.0
+    for when, position in reversed(seen):
+        if replayed.covers(position):
+            break
+        lag = time.monotonic() - when
+    return lag
+
+
+_watches: list[Watch] = []
+
+
+def begin_anew() -> None:
+    """In a process that was forked: it has none of the other's threads, and one of them may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _watches.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=begin_anew)

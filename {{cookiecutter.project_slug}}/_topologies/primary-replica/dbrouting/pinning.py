@@ -28,12 +28,14 @@ class UnitOfWork:
     """What must see its own writes: a request, a task, a command.
 
     ``pinned`` says that it reads the primary; ``wrote`` that others must hear of it, such as the client's next
-    request. ``required`` is what the same client wrote before: a replica that hasn't replayed it yet won't do.
+    request. ``required`` is what the same client wrote before: a replica that hasn't replayed it yet won't do; and
+    ``replayed`` what replicas have, where that can't be remembered any longer.
     """
 
     def __init__(self, pinned: bool = False, required: Position | None = None) -> None:
         self.pinned = pinned
         self.required = required
+        self.replayed: dict[str, Position] = {}
         self.wrote = False
         self._chosen: dict[str, str] = {}
 

@@ -61,20 +61,32 @@ def test_a_url_may_say_the_weight() -> None:
 
 @pytest.mark.parametrize("weight", ["0", "-1", "2.5", "heavy"])
 def test_a_wrong_weight_is_named(weight: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"REPLICA_URLS.*'replica2'.*weight={weight}"):
+    with pytest.raises(ImproperlyConfigured, match=f"entry 2 of REPLICA_URLS.*'replica2'.*weight={weight}"):
         replica("replica2", url(f"?weight={weight}"))
 
 
-def test_a_malformed_url_is_named() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"REPLICA_URLS.*'replica2'"):
-        replica("replica2", "nonsense")
+@pytest.mark.parametrize(
+    "entry", ["nonsense", "://", "user:secret@h2/shop", "http://u:secret@h2/shop", f"{url()},{url()}"]
+)
+def test_a_malformed_entry_is_named_without_its_password(entry: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"entry 2 of REPLICA_URLS.*'replica2'.*: it ") as caught:
+        replica("replica2", entry)
+
+    assert "secret" not in str(caught.value)
+    assert "user:password" not in str(caught.value).removesuffix(engine.EXAMPLE_URL)
+
+
+def test_a_malformed_entry_is_told_by_its_host() -> None:
+    scheme = engine.EXAMPLE_URL.partition("://")[0]
+    with pytest.raises(ImproperlyConfigured, match=r"'replica2' on h2\.internal:port, can't be used"):
+        replica("replica2", f"{scheme}://user:secret@h2.internal:port/shop")
 
 
 def test_a_replica_is_the_primary_in_tests_and_its_sessions_are_read_only() -> None:
     config, _ = replica("replica1", url())
 
     own = {"ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": "default"}}
-    assert config == {**engine.read_only(from_url("replica1", "REPLICA_URLS", url())), **own}
+    assert config == {**engine.read_only(from_url("replica1", "entry 1 of REPLICA_URLS", url())), **own}
 
 
 # Nobody writes to a replica

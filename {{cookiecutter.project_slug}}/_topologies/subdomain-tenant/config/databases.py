@@ -95,4 +95,5 @@ DATABASE_ROUTERS = [
 ]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.SubdomainTenantMiddleware"]
 DATABASE_APPS = ["tenants", "reference"]
+DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "tenants.targets.TenantTargets"

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
+from dbrouting import tenant_connections  # noqa: F401  connects its signal receivers
 from dbrouting.overrides import StrictOverrideRouter
 from dbrouting.tenant_context import NoActiveTenantError, TenantSwitchError, get_current_tenant, is_shared_context
 from dbrouting.tenant_names import name_of

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.mapping import let_go
+from dbrouting.aliases import let_go
 from dbrouting.provisioning import create_database, database_exists, drop_database, name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context

@@ -11,8 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
 from config import isolation
-from dbrouting.aliases import is_listed
-from dbrouting.mapping import let_go
+from dbrouting.aliases import is_listed, let_go
 from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context

@@ -20,9 +20,9 @@ from accounts.models import User
 from catalogue.models import Product
 from config import engine
 from dbrouting.aliases import migratable_aliases
-from dbrouting.mapping import close_old_unlisted_connections
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, drop_database
+from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, shared_context, tenant_context
 from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, name_of
 from reference.models import Currency
@@ -300,7 +300,7 @@ def test_a_tenants_alias_is_found_but_never_walked_over() -> None:
 
 def test_a_request_closes_the_connection_it_opened_to_its_tenant() -> None:
     create_tenant("initech")
-    close_old_unlisted_connections()
+    close_old_connections()
     opened: list[BaseDatabaseWrapper] = []
 
     def note(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -14,8 +14,7 @@ from django.core.management.base import CommandError
 from django.db import ProgrammingError, connections
 from django.db.migrations.loader import MigrationLoader
 
-from dbrouting.aliases import lives_on, migratable_aliases
-from dbrouting.mapping import let_go
+from dbrouting.aliases import let_go, lives_on, migratable_aliases
 from dbrouting.migration_guard import is_own_app
 from dbrouting.reachability import require_reachable
 

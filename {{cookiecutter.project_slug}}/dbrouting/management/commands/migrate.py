@@ -15,8 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import connections
 
-from dbrouting.aliases import apps_on, is_dummy, lives_on, migratable_aliases
-from dbrouting.mapping import let_go
+from dbrouting.aliases import apps_on, is_dummy, let_go, lives_on, migratable_aliases
 from dbrouting.provisioning import migration_lock
 from dbrouting.reachability import require_reachable, variable_of
 from dbrouting.targets import get_targets

@@ -19,7 +19,7 @@ from django.utils.asyncio import async_unsafe
 from psycopg import Connection, Cursor, Error, OperationalError, pq
 from psycopg_pool import ConnectionPool
 
-from dbrouting.mapping import opened_here, serves_requests
+from dbrouting.tenant_connections import opened_here, serves_requests
 
 Session = Connection[Any]
 

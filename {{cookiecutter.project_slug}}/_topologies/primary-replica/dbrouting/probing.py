@@ -1,0 +1,31 @@
+"""Ask servers how they are, without waiting long for an answer."""
+
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from config import engine
+from dbrouting.replicas import primary_alias
+
+
+def connection_of_its_own(alias: str) -> BaseDatabaseWrapper:
+    """A connection to ``alias`` that nobody shares, in no pool, and that gives up on a server which says nothing.
+
+    It belongs to the thread that asks for it, which closes it.
+    """
+    connection = connections[alias].copy()
+    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
+    connection.settings_dict["OPTIONS"] = {**options, **engine.IMPATIENT}
+    return connection
+
+
+def answers_yes(cursor: Any, question: str) -> bool:
+    cursor.execute(question)
+    return bool(cursor.fetchone()[0])
+
+
+def leads_to_the_primary(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a replica's alias has the primary's own address."""
+    primary = connections[primary_alias()].settings_dict
+    return all(connection.settings_dict[key] == primary[key] for key in ("HOST", "PORT", "NAME"))

@@ -1,0 +1,53 @@
+"""Connections to tenants' databases: their aliases are unlisted, so nothing of Django's ever closes them.
+
+A request's are closed, or kept if they may persist, when Django does so with those it lists: where a request begins
+and where it ends. A thread that no request is bound to, an executor's for instance, has no such end: it keeps one.
+"""
+
+import threading
+
+from django.core.signals import request_finished, request_started
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from dbrouting.tenant_names import name_of
+
+_thread = threading.local()  # Django's connections belong to a thread too
+
+
+def opened_here() -> set[str]:
+    """The tenants' aliases that this thread has connected to and not yet let go."""
+    aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
+    return aliases
+
+
+def serves_requests() -> bool:
+    """Whether this thread gets the signals of requests, or is the main one, where commands and tests run."""
+    return "serves_requests" in _thread.__dict__ or threading.current_thread() is threading.main_thread()
+
+
+def note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    if name_of(connection.alias) is None or connection.alias in list(connections):
+        return
+    if not serves_requests():
+        for other in opened_here() - {connection.alias}:
+            if not connections[other].in_atomic_block:
+                connections[other].close()
+            opened_here().discard(other)
+    opened_here().add(connection.alias)
+
+
+def close_old_connections(**kwargs: object) -> None:
+    """What ``django.db.close_old_connections`` does for listed aliases, for the tenants this thread went to."""
+    _thread.serves_requests = True
+    for alias in tuple(opened_here()):
+        connections[alias].close_if_unusable_or_obsolete()
+        if connections[alias].connection is None:
+            opened_here().discard(alias)
+            del connections[alias]
+
+
+connection_created.connect(note_connection)
+request_started.connect(close_old_connections)
+request_finished.connect(close_old_connections)
