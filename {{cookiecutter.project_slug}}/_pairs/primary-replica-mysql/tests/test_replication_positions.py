@@ -5,14 +5,14 @@ from typing import Any
 
 import pymysql
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, ProgrammingError, connections
 
 from catalogue.models import Product
 from conftest import wait_until_replayed
 from dbrouting import replication
 from dbrouting.consistency import Position
 from dbrouting.overrides import in_database
-from dbrouting.replication import is_failure
+from dbrouting.replication import is_failure, lacks_a_name
 
 A, B = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4a22fa47-71ca-11e1-9e33-c80aa9429562"
 
@@ -99,3 +99,11 @@ def test_a_failure_is_what_another_server_would_not_have(code: int, is_one: bool
     error.__cause__ = pymysql.err.OperationalError(code, "…")
 
     assert is_failure(error) == is_one
+
+
+@pytest.mark.parametrize(("code", "it_does"), [(1146, True), (1054, True), (1064, False)])
+def test_a_table_or_column_may_be_yet_to_come(code: int, it_does: bool) -> None:
+    error = ProgrammingError("…")
+    error.__cause__ = pymysql.err.ProgrammingError(code, "…")
+
+    assert lacks_a_name(error) == it_does

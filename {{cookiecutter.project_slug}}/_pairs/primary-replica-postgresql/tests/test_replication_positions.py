@@ -2,14 +2,14 @@
 
 import psycopg
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, ProgrammingError, connections
 
 from catalogue.models import Product
 from conftest import wait_until_replayed
 from dbrouting import replication
 from dbrouting.consistency import Position
 from dbrouting.overrides import in_database
-from dbrouting.replication import end_of_record, is_failure
+from dbrouting.replication import end_of_record, is_failure, lacks_a_name
 
 
 def written() -> Position:
@@ -83,3 +83,11 @@ def test_a_failure_is_what_another_server_would_not_have(sqlstate: str | None, i
     error.__cause__ = psycopg.errors.lookup(sqlstate)("…") if sqlstate else psycopg.OperationalError("…")
 
     assert is_failure(error) == is_one
+
+
+@pytest.mark.parametrize(("sqlstate", "it_does"), [("42P01", True), ("42703", True), ("42601", False)])
+def test_a_table_or_column_may_be_yet_to_come(sqlstate: str, it_does: bool) -> None:
+    error = ProgrammingError("…")
+    error.__cause__ = psycopg.errors.lookup(sqlstate)("…")
+
+    assert lacks_a_name(error) == it_does

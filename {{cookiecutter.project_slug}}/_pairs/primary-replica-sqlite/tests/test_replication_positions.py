@@ -1,6 +1,5 @@
 """SQLite tells no positions; its files may fail all the same."""
 
-from contextlib import closing
 from pathlib import Path
 
 from django.db import OperationalError, connections
@@ -30,6 +29,5 @@ def test_there_are_none(db: None) -> None:
 def test_a_file_that_is_not_there_is_a_failure_and_a_table_that_is_not_there_is_none(db: None, tmp_path: Path) -> None:
     url = f"{(tmp_path / 'gone.sqlite3').as_uri()}?mode=ro"
     with lent({"ENGINE": "django.db.backends.sqlite3", "NAME": url, "OPTIONS": {"uri": True}}) as alias:
-        with closing(connections[alias]) as connection:
-            assert is_failure(error_of(connection, "SELECT 1"))
+        assert is_failure(error_of(connections[alias], "SELECT 1"))
     assert not is_failure(error_of(connections["default"], "SELECT * FROM no_such_table"))

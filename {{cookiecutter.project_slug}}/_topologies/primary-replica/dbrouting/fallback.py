@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Self, cast
 
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -114,10 +114,9 @@ class ReplicaCursor:
         self._statement = statement if self._cursor.db is self._replica else None
         try:
             return self._cursor.execute(*statement)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
-            self._replica.fail(error)
         return self._move()
 
     def fetchmany(self, *size: int) -> Any:
@@ -126,14 +125,21 @@ class ReplicaCursor:
         except (OperationalError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
-            self._replica.fail(error)
             self._move()
             rows = self._cursor.fetchmany(*size)
         self._statement = None
         return rows
 
     def _can_move(self, error: Error) -> bool:
-        return self._statement is not None and replication.is_failure(error)
+        """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
+        if self._statement is None:
+            return False
+        if replication.lacks_a_name(error):
+            return True
+        if isinstance(error, ProgrammingError) or not replication.is_failure(error):
+            return False
+        self._replica.fail(error)
+        return True
 
     def _move(self) -> Any:
         statement, self._statement = self._statement or (), None

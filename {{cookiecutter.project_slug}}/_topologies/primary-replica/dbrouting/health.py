@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 
 from django.conf import settings
 from django.core import mail
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.dispatch import Signal
 
 from config import engine
@@ -57,7 +56,7 @@ def note_failure(alias: str, error: BaseException | str) -> None:
         _health[alias] = Health("out", reason, summary, since)
     if before.state == "in":
         seconds = settings.REPLICA_COOLDOWN_SECONDS
-        logger.warning("The replica %r is out, for %g seconds at least. Others are read: %s", alias, seconds, reason)
+        logger.warning("The replica %r is out, others are read for %g seconds at least: %s", alias, seconds, reason)
         replica_state_changed.send_robust(Health, alias=alias, state="out", reason=reason)
 
 
@@ -104,8 +103,11 @@ class Watch(threading.Thread, ABC):
     def __init__(self, alias: str) -> None:
         super().__init__(name=f"dbrouting.health of {alias}", daemon=True)
         self.alias = alias
-        self.connection: BaseDatabaseWrapper | None = None
+        # Made here, for its modules to be loaded: a process that forks while a thread loads some has broken children.
+        self.connection = connection_of_its_own(alias)
+        self.connection.inc_thread_sharing()
         self.asked_at: float | None = None
+        self.took = 0.0
 
     def run(self) -> None:
         while True:
@@ -121,26 +123,26 @@ class Watch(threading.Thread, ABC):
         fault: BaseException | str
         self.asked_at = time.monotonic()
         try:
-            with in_database(self.alias), self.opened().cursor() as cursor:  # of this very server: none steps in for it
+            self.close_if_lost()
+            with in_database(self.alias), self.connection.cursor() as cursor:  # of this very server, and no other's
                 fault = self.fault(cursor)
         except Exception as error:
             fault = error
-        self.asked_at = None
+        self.took, self.asked_at = time.monotonic() - self.asked_at, None
         self.judge(fault)
-        if isinstance(fault, BaseException) and self.connection:
+        if isinstance(fault, BaseException):
             self.connection.close()
 
-    def opened(self) -> BaseDatabaseWrapper:
-        if self.connection is None:
-            self.connection = connection_of_its_own(self.alias)
+    def close_if_lost(self) -> None:
+        """A server that was restarted, or where somebody ended the session, is none that fails."""
         if self.connection.connection is not None and not self.connection.is_usable():
-            self.connection.close()  # the server was restarted, or somebody ended the session
-        return self.connection
+            self.connection.close()
 
     def complain_if_it_hangs(self) -> None:
         """For the other threads to call: this one is waiting."""
         asked_at = self.asked_at
         if asked_at is not None and time.monotonic() - asked_at > PATIENCE:
+            self.took = time.monotonic() - asked_at
             self.judge(f"it doesn't answer within {PATIENCE} seconds")
 
     @abstractmethod
@@ -181,13 +183,13 @@ class ReplicaWatch(Watch):
         if settings.REPLICA_POSITIONS:
             self.lag = lag_of(replication.replayed(cursor))
         limit = settings.REPLICA_MAX_LAG_SECONDS
-        return f"it is {self.lag:.0f} seconds late, more than {limit:g}" if self.lag and self.lag > limit else ""
+        return f"it is {self.lag:.1f} seconds late, more than {limit:g}" if self.lag and self.lag > limit else ""
 
     def judge(self, fault: BaseException | str) -> None:
         """A fault counts until the next judgement at least, however short the cooldown is."""
         if fault:
             note_failure(self.alias, fault)
-            until_the_next = 2 * settings.REPLICA_CHECK_SECONDS + PATIENCE
+            until_the_next = 2 * settings.REPLICA_CHECK_SECONDS + self.took
             replicas.leave_out(self.alias, max(settings.REPLICA_COOLDOWN_SECONDS, until_the_next))
         else:
             note_recovery(self.alias)

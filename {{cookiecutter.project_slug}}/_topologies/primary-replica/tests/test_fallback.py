@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -171,7 +171,25 @@ def test_a_mistake_in_the_statement_is_no_failure_of_the_server(replica: str) ->
         cursor.execute("SELECT no_such_column FROM catalogue_product")
 
     assert not is_left_out(replica)
-    assert not is_pinned_to_primary()
+
+
+def test_a_column_that_has_not_come_yet_is_read_on_the_primary(replica: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code is new, and the migration on its way."""
+    monkeypatch.setattr(replication, "lacks_a_name", lambda error: "no such column" in str(error))
+    with connections[replica].execute_wrapper(failing(ProgrammingError("no such column"))):
+        assert Product.objects.get().slug == "sencha"
+
+    assert not is_left_out(replica)
+
+
+def test_a_mistake_that_the_driver_finds_is_no_failure_either(replica: str) -> None:
+    with (
+        pytest.raises(ProgrammingError),
+        connections[replica].execute_wrapper(failing(ProgrammingError("one placeholder, two values"))),
+    ):
+        Product.objects.get()
+
+    assert not is_left_out(replica)
 
 
 def test_an_error_that_another_server_would_have_is_not_asked_of_another(

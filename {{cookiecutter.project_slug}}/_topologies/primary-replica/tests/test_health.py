@@ -73,8 +73,7 @@ def look_at(alias: str) -> None:
     """What its thread does again and again."""
     watch = PrimaryWatch(alias) if alias == primary_alias() else ReplicaWatch(alias)
     watch.look()
-    if watch.connection:
-        watch.connection.close()
+    watch.connection.close()
 
 
 def let_cooldown_pass() -> None:

@@ -1,0 +1,176 @@
+"""What operators are told while a replica is late, cut off, killed and promoted: by a command, and by a site."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from baking import Combination, variants
+from conftest import Bake
+from databases import Databases, databases_of
+from processes import environment, free_port, manage, serving, wait_until
+from servers import Cluster, PostgreSQL, Replica, mariadb_cluster, postgresql_cluster
+
+pytestmark = pytest.mark.once
+
+CLUSTERS = {"postgresql": postgresql_cluster, "mysql": mariadb_cluster}
+on_servers = variants([Combination("primary-replica", engine, "database") for engine in CLUSTERS])
+# Looks after the replicas before it forks: its workers don't get its threads.
+PRELOADED = """
+import time
+from config.wsgi import application
+from dbrouting import health
+while health.states()["replica1"].lag_seconds is None:
+    time.sleep(0.05)
+"""
+
+
+class Site(NamedTuple):
+    project: Path
+    databases: Databases
+    cluster: Cluster
+
+    @property
+    def replica(self) -> Replica:
+        return self.cluster.replicas[0]
+
+    def write(self) -> None:
+        self.cluster.primary.execute("CREATE DATABASE written")
+        self.cluster.primary.drop_database("written")
+
+    def status(self, *arguments: str, **changes: str) -> tuple[int, dict[str, dict[str, Any]]]:
+        """The exit code of ``replication_status``, and what it says of each alias."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "replication_status", "--json", *arguments],
+            cwd=self.project,
+            env=environment(**self.databases.environment, **changes),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode in {0, 1, 2}, done.stderr
+        return done.returncode, {found["alias"]: found for found in json.loads(done.stdout)["databases"]}
+
+
+@pytest.fixture
+def site(baked: Bake, combination: Combination) -> Iterator[Site]:
+    """On servers of its own, which it may leave changed."""
+    project = baked(combination)
+    with CLUSTERS[combination.database_engine]() as cluster:
+        databases = databases_of(project, combination, cluster)
+        manage(project, "bootstrap", **databases.environment)
+        databases.catch_up()
+        yield Site(project, databases, cluster)
+
+
+@contextmanager
+def cut_off(site: Site) -> Iterator[None]:
+    """The replica gets nothing from the primary, which is idle: it doesn't even note by itself that it is."""
+    if not isinstance(site.cluster.primary, PostgreSQL):
+        site.replica.execute("STOP SLAVE IO_THREAD")
+        yield
+        site.replica.execute("START SLAVE IO_THREAD")
+        return
+    primary = site.cluster.primary
+    [(writer,)] = primary.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'")
+    primary.keeper.run("kill", "-STOP", writer)
+    site.databases.catch_up()
+    [(address,)] = site.replica.execute("SHOW primary_conninfo")
+    set_source(site.replica, "")
+    wait_until(
+        lambda: not site.replica.execute("SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL"),
+        "The receiver ends",
+    )
+    yield
+    set_source(site.replica, address)
+    primary.keeper.run("kill", "-CONT", writer)
+
+
+def set_source(standby: Replica, address: str) -> None:
+    escaped = address.replace("'", "''")
+    standby.execute(f"ALTER SYSTEM SET primary_conninfo = '{escaped}'")
+    standby.execute("SELECT pg_reload_conf()")
+
+
+@on_servers
+def test_the_command_tells_what_is_wrong_with_a_replica(site: Site) -> None:
+    code, found = site.status()
+    assert (code, found["replica1"]["state"], found["replica1"]["arrived"]) == (0, "well", True)
+
+    with cut_off(site):
+        code, found = site.status("--wait=1", REPLICA_MAX_LAG_SECONDS="0.5")
+        assert (code, found["replica1"]["lag"], found["replica1"]["lag_seconds"]) == (0, 0, 0), "idle, and so not late"
+    site.databases.catch_up()
+
+    site.replica.pause()
+    site.write()
+    code, found = site.status("--wait=1", REPLICA_MAX_LAG_SECONDS="0.5")
+    assert (code, found["replica1"]["state"], found["replica1"]["arrived"]) == (1, "late", False)
+    assert found["replica1"]["lag"] > 0
+    site.write()
+    _, later = site.status("--wait=1", REPLICA_MAX_LAG_SECONDS="0.5")
+    assert later["replica1"]["lag"] > found["replica1"]["lag"]
+    site.replica.resume()
+    site.databases.catch_up()
+
+    site.replica.kill()
+    code, found = site.status()
+    assert (code, found["replica1"]["state"]) == (1, "unreachable")
+    site.replica.start()
+    site.databases.catch_up()
+    assert site.status()[0] == 0
+
+    site.replica.promote()
+    code, found = site.status()
+    assert (code, found["replica1"]["state"]) == (1, "promoted")
+
+    site.cluster.primary.kill()
+    assert site.status()[0] == 2
+
+
+@on_servers
+def test_a_site_that_forks_leaves_out_what_is_not_well_and_takes_it_back(site: Site, tmp_path: Path) -> None:
+    """Nobody visits it: it looks by itself."""
+    (tmp_path / "preloaded.py").write_text(PRELOADED, "utf-8")
+    port, log = free_port(), tmp_path / "server.log"
+    words = f"-m gunicorn preloaded:application --preload --pythonpath {tmp_path} --bind 127.0.0.1:{port}"
+    seconds = {"REPLICA_CHECK_SECONDS": "0.2", "REPLICA_COOLDOWN_SECONDS": "0.5", "REPLICA_MAX_LAG_SECONDS": "1"}
+    command = [sys.executable, *words.split()]
+    with serving(site.project, command, port, log, **site.databases.environment, **seconds) as address:
+        browser = httpx.Client(base_url=address, timeout=30)
+
+        def replica() -> dict[str, Any]:
+            found: dict[str, Any] = browser.get("/healthz").json()["replicas"]["replica1"]
+            return found
+
+        wait_until(lambda: replica()["lag_seconds"] is not None, "It looks")
+        assert replica()["state"] == "in"
+
+        site.replica.pause()
+        site.write()
+        wait_until(lambda: replica()["state"] == "out", "One that is late is left out")
+        assert "late" in replica()["reason"]
+        site.replica.resume()
+        wait_until(lambda: replica()["state"] == "in", "One that caught up is back", seconds=20)
+
+        site.replica.kill()
+        wait_until(lambda: replica()["state"] == "out", "A dead one is left out")
+        assert set(browser.get("/api/products/").json()["databases"]).isdisjoint({"replica1"})
+        site.replica.start()
+        wait_until(lambda: replica()["state"] == "in", "It is back", seconds=20)
+
+        site.replica.promote()
+        wait_until(lambda: "promoted" in replica()["reason"], "One that was promoted is left out")
+
+        site.cluster.primary.kill()
+        response = browser.get("/healthz")
+        assert (response.status_code, response.json()["primary"]) == (503, "unreachable")
+    told = log.read_text("utf-8")
+    # Once for each change, however often it looked: by the worker, and by the process that forked unless it lost one.
+    assert 3 <= told.count("The replica 'replica1' is out") <= 6, told
+    assert "Traceback" not in told
