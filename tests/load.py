@@ -192,6 +192,9 @@ class Shop:
             "DATABASE_URL": cluster.primary.url(DATABASE),
             "REPLICA_URLS": " ".join(replica.url(DATABASE) for replica in cluster.replicas),
             "DATABASE_ADMIN_URL": "",
+            "DJANGO_DEBUG": "False",  # whose error pages read rows, too
+            "DJANGO_USE_HTTPS": "False",
+            "DJANGO_ALLOWED_HOSTS": "localhost",
             "PRIMARY_PIN_SECONDS": str(PIN_SECONDS),
             "REPLICA_CHECK_SECONDS": "1",
             "REPLICA_COOLDOWN_SECONDS": "2",
@@ -199,7 +202,7 @@ class Shop:
 
     def prepare(self) -> None:
         shutil.copytree(SITE, self.project / SITE.name, dirs_exist_ok=True)
-        manage(self.project, "bootstrap", **self.environment)
+        manage(self.project, "bootstrap", "--demo", **self.environment)
         for replica in self.cluster.replicas:
             replica.catch_up()
 

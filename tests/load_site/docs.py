@@ -5,10 +5,9 @@ from typing import Any
 
 from config import engine
 from config.databases import DATABASE_MIDDLEWARE, DATABASES, PRIMARY_ALIAS, REPLICA_DATABASES
-from config.settings import *  # noqa: F403  everything else as it is
-from config.settings import MIDDLEWARE
+from load_site.ours import *  # noqa: F403  everything else as it is
+from load_site.ours import MIDDLEWARE
 
-ROOT_URLCONF = "load_site.urls"
 MIDDLEWARE = [name for name in MIDDLEWARE if name not in DATABASE_MIDDLEWARE]
 DATABASE_ROUTERS = ["load_site.docs.PrimaryReplicaRouter"]
 for _alias in REPLICA_DATABASES:

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import wraps
-from types import TracebackType
-from typing import Any, ClassVar, Generic, NamedTuple, Optional, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Generic, Optional, ParamSpec, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
@@ -21,7 +21,8 @@ R = TypeVar("R")
 V = TypeVar("V")
 
 
-class Frame(NamedTuple, Generic[V]):
+@dataclass(frozen=True, slots=True)
+class Frame(Generic[V]):
     """What one block decided, and the frame of the block around it."""
 
     value: V
@@ -83,9 +84,7 @@ class Block(ABC, Generic[V]):
         self.frames.push(self.decide(), self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.undo(self.frames.pop(self))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -127,7 +126,7 @@ def everything_ended() -> Iterator[None]:
     finally:
         for frames, outer in before:
             while (frame := frames.innermost()) and frame is not outer:
-                frame.owner.__exit__(None, None, None)
+                frame.owner.__exit__()
 
 
 def _generator_fault(block: Block[Any], name: str) -> str:

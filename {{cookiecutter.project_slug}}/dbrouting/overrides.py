@@ -78,6 +78,9 @@ class in_database(Block[Override]):  # noqa: N801  the library's name, which its
         return super().finished(result)
 
 
+innermost_override = in_database.frames.innermost
+
+
 def mapping_in_use() -> DatabaseMapping:
     if isinstance(connections.settings, DatabaseMapping):
         return connections.settings
@@ -86,20 +89,20 @@ def mapping_in_use() -> DatabaseMapping:
 
 def current_override() -> Override | None:
     """What the innermost ``in_database`` block around this line decided; ``None`` outside of any."""
-    frame = in_database.frames.innermost()
-    return frame and frame.value
+    frame = innermost_override()
+    return frame.value if frame else None
 
 
 class OverrideRouter:
     """Answers inside an ``in_database`` block and has no opinion outside, so it can stand before other routers."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        override = current_override()
-        return override and override.read
+        frame = innermost_override()
+        return frame.value.read if frame else None
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
-        override = current_override()
-        return override and override.write
+        frame = innermost_override()
+        return frame.value.write if frame else None
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         """A migration's ``hints={"runs_on": alias}`` keeps an operation off every other database."""

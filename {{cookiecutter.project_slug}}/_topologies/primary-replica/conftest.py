@@ -75,14 +75,16 @@ def replica_servers(transactional_db: None, product: Product, monkeypatch: pytes
 
     They begin with what the primary has. On SQLite, which has no replication, they share the primary's database.
     """
-    for alias, config in REPLICAS.items():
-        connections[alias].close()
-        for key in ADDRESS:
-            monkeypatch.setitem(connections[alias].settings_dict, key, config[key])
-    wait_until_replayed(*REPLICAS)
-    yield list(REPLICAS)
-    for alias in REPLICAS:
-        connections[alias].close()
+    with own_servers(list(REPLICAS), monkeypatch):
+        yield list(REPLICAS)
+
+
+@pytest.fixture
+def replica_server(transactional_db: None, product: Product, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same of the first replica alone: no other need be waited for."""
+    alias = next(iter(REPLICAS))
+    with own_servers([alias], monkeypatch):
+        yield alias
 
 
 @pytest.fixture
@@ -105,6 +107,18 @@ def obvious_router(settings: Any) -> None:
     """To show that a test's replicas really are behind."""
     settings.DATABASE_ROUTERS = [RandomReplicaRouter()]
     settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if path not in settings.DATABASE_MIDDLEWARE]
+
+
+@contextmanager
+def own_servers(aliases: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for alias in aliases:
+        connections[alias].close()
+        for key in ADDRESS:
+            monkeypatch.setitem(connections[alias].settings_dict, key, REPLICAS[alias][key])
+    wait_until_replayed(*aliases)
+    yield
+    for alias in aliases:
+        connections[alias].close()
 
 
 def copy_of(primary: BaseDatabaseWrapper, path: Path) -> str:

@@ -13,6 +13,8 @@ from dbrouting.consistency import Position
 # What the numbers of two positions differ by.
 UNIT = "transactions"
 
+# A table or column that isn't there: a migration may not have come so far.
+UNKNOWN_NAMES = {1146, 1054}
 # Too many connections, a server that stops, a blocked host, the network, locks that replication holds, a connection
 # that was killed; from 2000 on the driver's own, and 0 for a connection that is closed already.
 FAILURES = {0, 1040, 1053, 1129, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
@@ -67,5 +69,15 @@ def intervals(text: str) -> Iterator[tuple[str, int, int]]:
 
 def is_failure(error: BaseException) -> bool:
     """Whether ``error`` is the server's: another may answer."""
-    arguments = error.__cause__.args if error.__cause__ else ()
-    return not arguments or arguments[0] in FAILURES
+    return code_of(error) in FAILURES
+
+
+def lacks_a_name(error: BaseException) -> bool:
+    """Whether the statement uses a table or column that the server has not, or not yet."""
+    return code_of(error) in UNKNOWN_NAMES
+
+
+def code_of(error: BaseException) -> int:
+    """The server's or the driver's number; 0 if there is none."""
+    code, *_ = (*error.__cause__.args, 0) if error.__cause__ else (0,)
+    return int(code)

@@ -17,6 +17,8 @@ REPLAYED = "SELECT system_identifier, pg_last_wal_replay_lsn() - '0/0' FROM pg_c
 # The longest header of a page in the log. A record ends before it, or well behind.
 PAGE_HEADER = 40
 
+# A table or column that isn't there: a migration may not have come so far.
+UNKNOWN_NAMES = {"42P01", "42703"}
 # Connections that are lost or refused, a server that stops or has no room, and reads that a standby cancels because
 # the primary has removed their rows: SQLSTATE, or how it begins.
 FAILURES = ("08", "40001", "40P01", "53", "57P", "58")
@@ -47,3 +49,8 @@ def is_failure(error: BaseException) -> bool:
     """Whether ``error`` is the server's: another may answer. Errors of connections have no SQLSTATE."""
     sqlstate = getattr(error.__cause__, "sqlstate", None)
     return sqlstate is None or sqlstate.startswith(FAILURES)
+
+
+def lacks_a_name(error: BaseException) -> bool:
+    """Whether the statement uses a table or column that the server has not, or not yet."""
+    return getattr(error.__cause__, "sqlstate", None) in UNKNOWN_NAMES

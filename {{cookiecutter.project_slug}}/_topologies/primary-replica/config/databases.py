@@ -41,9 +41,9 @@ DATABASES = DatabaseMapping(
 # Alias → weight. A list of aliases is as good if all weigh the same.
 REPLICA_DATABASES = {alias: weight for alias, (_, weight) in _REPLICAS.items()}
 
-# Apps whose rows must never be old: a replica would log people out, honour a session that was revoked, or bring back
-# what was deleted from a cache in the database, whose table has the label django_cache.
-PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache", "sessions"}
+# Apps whose rows must never be old: a replica would log people out, honour a session that was revoked, bring back what
+# was deleted from a cache in the database, whose table has the label django_cache, or hand out a task that is done.
+PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache", "django_tasks_database", "sessions"}
 
 # After a write its author's next requests read a replica only if it has replayed the write, told by the servers' own
 # positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Self, cast
 
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -16,6 +16,7 @@ from dbrouting import health, replication
 from dbrouting.consistency import Position
 from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit
+from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
 
@@ -54,7 +55,7 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def is_fresh(self) -> bool:
         """Whether this connection's server has replayed what the unit's client wrote."""
         required = current_unit().required
-        if required is None or self.leads_to_the_primary():
+        if required is None or leads_to_the_primary(self):
             return True
         memory = self.memory()
         if self.alias not in memory or not memory[self.alias].covers(required):
@@ -73,10 +74,6 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def ask_what_is_replayed(self) -> Position:
         with self.wrap_database_errors, closing(self.connection.cursor()) as cursor:
             return replication.replayed(cursor)
-
-    def leads_to_the_primary(self) -> bool:
-        primary = connections[primary_alias()].settings_dict
-        return all(self.settings_dict[key] == primary[key] for key in ("HOST", "PORT", "NAME"))
 
     def fail(self, error: Error) -> None:
         health.note_failure(self.alias, error)
@@ -117,10 +114,9 @@ class ReplicaCursor:
         self._statement = statement if self._cursor.db is self._replica else None
         try:
             return self._cursor.execute(*statement)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
-            self._replica.fail(error)
         return self._move()
 
     def fetchmany(self, *size: int) -> Any:
@@ -129,14 +125,21 @@ class ReplicaCursor:
         except (OperationalError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
-            self._replica.fail(error)
             self._move()
             rows = self._cursor.fetchmany(*size)
         self._statement = None
         return rows
 
     def _can_move(self, error: Error) -> bool:
-        return self._statement is not None and replication.is_failure(error)
+        """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
+        if self._statement is None:
+            return False
+        if replication.lacks_a_name(error):
+            return True
+        if isinstance(error, ProgrammingError) or not replication.is_failure(error):
+            return False
+        self._replica.fail(error)
+        return True
 
     def _move(self) -> Any:
         statement, self._statement = self._statement or (), None

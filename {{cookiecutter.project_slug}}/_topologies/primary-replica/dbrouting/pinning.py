@@ -6,6 +6,7 @@ the whole request. Writes are noticed where they happen, at the connection: ORM,
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,15 +38,15 @@ class UnitOfWork:
         self.required = required
         self.replayed: dict[str, Position] = {}
         self.wrote = False
-        self._chosen: dict[str, str] = {}
 
     def note_write(self) -> None:
         self.pinned = self.wrote = True
 
-    @property
+    @cached_property
     def replica(self) -> str:
         """Chosen at the first read and kept: two queries of one page, or two threads, must not disagree."""
-        return self._chosen.get("replica") or self._chosen.setdefault("replica", choose_replica())
+        alias: str = self.__dict__.setdefault("replica", choose_replica())
+        return alias
 
 
 class unit_of_work(Block[UnitOfWork]):  # noqa: N801  a function to those who use it
@@ -76,6 +77,7 @@ class working_for(unit_of_work):  # noqa: N801  likewise
         return self.unit
 
 
+innermost_unit = unit_of_work.frames.innermost
 _context_unit: ContextVar[UnitOfWork | None] = ContextVar("context_unit", default=None)
 # The main thread's, made before any task or carried thread could take a copy of the context without one.
 _context_unit.set(UnitOfWork())
@@ -83,7 +85,7 @@ _context_unit.set(UnitOfWork())
 
 def current_unit() -> UnitOfWork:
     """The unit this line works for. Outside of any, a command for instance, it is all that runs in this context."""
-    if frame := unit_of_work.frames.innermost():
+    if frame := innermost_unit():
         return frame.value
     unit = _context_unit.get()
     if unit is None:
@@ -98,7 +100,7 @@ def pin_to_primary() -> None:
 
 
 def is_pinned_to_primary() -> bool:
-    return PrimaryBlock.frames.innermost() is not None or current_unit().pinned
+    return current_unit().pinned or innermost_primary_block() is not None
 
 
 class PrimaryBlock(Block[None]):
@@ -111,6 +113,9 @@ class PrimaryBlock(Block[None]):
 
     def decide(self) -> None:
         """The frame itself says it all."""
+
+
+innermost_primary_block = PrimaryBlock.frames.innermost
 
 
 @overload

@@ -27,5 +27,10 @@ def answers_yes(cursor: Any, question: str) -> bool:
 
 def leads_to_the_primary(connection: BaseDatabaseWrapper) -> bool:
     """Whether a replica's alias has the primary's own address."""
-    primary = connections[primary_alias()].settings_dict
-    return all(connection.settings_dict[key] == primary[key] for key in ("HOST", "PORT", "NAME"))
+    return address_of(connection) == address_of(connections[primary_alias()])
+
+
+def address_of(connection: BaseDatabaseWrapper) -> tuple[object, ...]:
+    """Equal for aliases that lead to the same database; the same list of hosts leads to any that is of the kind."""
+    config = connection.settings_dict
+    return (*(config[key] for key in ("HOST", "PORT", "NAME")), config["OPTIONS"].get("target_session_attrs"))

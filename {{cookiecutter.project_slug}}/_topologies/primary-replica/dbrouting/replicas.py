@@ -5,24 +5,41 @@ import time
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
 
 # Alias → until when it is left out, on this process's monotonic clock.
 _left_out: dict[str, float] = {}
 
 
+class Roles:
+    """What the settings say of the databases, for what runs in every query: ``settings`` takes its time to answer."""
+
+    def __init__(self) -> None:
+        self.read_settings()
+        setting_changed.connect(self.read_settings)  # of a test
+
+    def read_settings(self, **kwargs: object) -> None:
+        self.primary: str = getattr(settings, "PRIMARY_ALIAS", DEFAULT_DB_ALIAS)
+        replicas = getattr(settings, "REPLICA_DATABASES", ())
+        self.weights = dict(replicas) if isinstance(replicas, Mapping) else dict.fromkeys(replicas, 1)
+        self.primary_only_apps = frozenset(getattr(settings, "PRIMARY_ONLY_APPS", ()))
+
+
+roles = Roles()
+
+
 def primary_alias() -> str:
-    alias: str = settings.PRIMARY_ALIAS
-    return alias
+    return roles.primary
 
 
 def is_replica(alias: str | None) -> bool:
-    return alias in settings.REPLICA_DATABASES
+    return alias in roles.weights
 
 
 def replica_weights() -> dict[str, int]:
     """Alias → weight; in a plain list of aliases each weighs the same."""
-    replicas = settings.REPLICA_DATABASES
-    return dict(replicas) if isinstance(replicas, Mapping) else dict.fromkeys(replicas, 1)
+    return roles.weights
 
 
 def leave_out(alias: str, seconds: float) -> None:

@@ -1,36 +1,38 @@
 """Writes go to the primary. Reads go to a replica, unless they must see what was written a moment ago."""
 
+import asyncio
+import threading
 from typing import Any
 
-from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.models import Model
 
-from dbrouting.pinning import current_unit, is_pinned_to_primary
-from dbrouting.replicas import is_replica, primary_alias
+from dbrouting.pinning import current_unit, innermost_primary_block
+from dbrouting.replicas import is_replica, roles
 
 
 class PrimaryReplicaRouter:
     """Takes what the routers before it leave: it has an answer for every model, so it comes last."""
 
-    def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        return primary_alias() if must_be_fresh(model) else alias_near(hints.get("instance"))
+    def db_for_read(self, model: type[Model], instance: Model | None = None, **hints: Any) -> str:
+        unit = current_unit()
+        label = model._meta.app_label
+        if unit.pinned or innermost_primary_block() or label in roles.primary_only_apps or is_in_transaction():
+            return roles.primary
+        return (instance is not None and origin_of(instance)) or unit.replica
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str:
-        return primary_alias()
+        return roles.primary
 
     def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool | None:
         return True if is_here(first) and is_here(second) else None
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
         """A replica gets its tables from the primary, by replication."""
-        return db == primary_alias()
-
-
-def must_be_fresh(model: type[Model]) -> bool:
-    """Whether a replica, which may lag behind, must not answer for ``model`` now."""
-    return is_pinned_to_primary() or model._meta.app_label in settings.PRIMARY_ONLY_APPS or is_in_transaction()
+        return db == roles.primary
 
 
 def is_in_transaction() -> bool:
@@ -38,7 +40,36 @@ def is_in_transaction() -> bool:
 
     Those that a ``TestCase`` opens around each test don't count: with them a test would never read a replica.
     """
-    return has_transaction(connections[primary_alias()])
+    return has_transaction(_thread.primary or primary_connection())
+
+
+class _Thread(threading.local):
+    primary: BaseDatabaseWrapper | None = None
+
+
+_thread = _Thread()
+
+
+def primary_connection() -> BaseDatabaseWrapper:
+    """This thread's, which is remembered: to look it up takes as long as all the rest of a decision.
+
+    Not where an event loop runs: there each task has one of its own.
+    """
+    connection = connections[roles.primary]
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        _thread.primary = connection
+    return connection
+
+
+def look_up_again(**kwargs: object) -> None:
+    """What was connected may be another object than the one that was remembered."""
+    _thread.primary = None
+
+
+connection_created.connect(look_up_again)
+setting_changed.connect(look_up_again)
 
 
 def has_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -47,14 +78,14 @@ def has_transaction(connection: BaseDatabaseWrapper) -> bool:
     return connection.connection is not None and not connection.autocommit
 
 
-def alias_near(instance: Model | None) -> str:
-    """The database ``instance`` came from, where its related rows agree with it; or else the unit's replica."""
-    origin = instance._state.db if instance is not None else None
-    return origin if origin and is_one_of_us(origin) else current_unit().replica
+def origin_of(instance: Model) -> str | None:
+    """The database ``instance`` came from, if it is one where its related rows agree with it."""
+    alias = instance._state.db
+    return alias if alias and is_one_of_us(alias) else None
 
 
 def is_one_of_us(alias: str) -> bool:
-    return alias == primary_alias() or is_replica(alias)
+    return alias == roles.primary or is_replica(alias)
 
 
 def is_here(instance: Model) -> bool:

@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import connections, router
 
+from dbrouting import tasks  # noqa: F401  has a check, and follows the worker's tasks
 from dbrouting.aliases import apps_on, is_dummy, usable_aliases
 from dbrouting.checks import (
     CACHE_LABEL,

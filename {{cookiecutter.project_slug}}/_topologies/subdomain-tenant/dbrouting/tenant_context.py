@@ -102,7 +102,7 @@ class shared_context(Site):  # noqa: N801  likewise
 def get_current_tenant() -> CurrentTenant | None:
     """The active tenant; ``None`` on the shared site and where nothing was said."""
     frame = Site.frames.innermost()
-    return frame and frame.value
+    return frame.value if frame else None
 
 
 def is_shared_context() -> bool:
