@@ -142,7 +142,7 @@ class Watch(threading.Thread, ABC):
         """For the other threads to call: this one is waiting."""
         asked_at = self.asked_at
         if asked_at is not None and time.monotonic() - asked_at > PATIENCE:
-            self.took = time.monotonic() - asked_at
+            self.took = PATIENCE
             self.judge(f"it doesn't answer within {PATIENCE} seconds")
 
     @abstractmethod
@@ -167,15 +167,19 @@ class PrimaryWatch(Watch):
 
     def judge(self, fault: BaseException | str) -> None:
         """While the primary can't be asked nobody knows how late a replica is, and reads must go on."""
-        if fault:
+        if fault and _seen:
+            logger.warning("The primary can't be asked how far it is; no replica counts as late until it can: %s", fault)
             _seen.clear()
 
 
 class ReplicaWatch(Watch):
     lag: float | None = None
 
-    def fault(self, cursor: Any) -> str:
+    def look(self) -> None:
         self.lag = None
+        super().look()
+
+    def fault(self, cursor: Any) -> str:
         if leads_to_the_primary(cursor.db):
             return ""
         if answers_yes(cursor, engine.ASK_TAKES_WRITES):
