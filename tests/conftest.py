@@ -112,6 +112,7 @@ def empty_folder(tmp_path: Path) -> Iterator[Path]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests have measured and recorded as ``figures``, of those that passed as well."""
     for report in itertools.chain(*(terminalreporter.getreports(outcome) for outcome in ("passed", "failed"))):
-        if report.when == "call" and (figures := dict(report.user_properties).get("figures")):
+        figures = [value for name, value in report.user_properties if name == "figures"]
+        if report.when == "call" and figures:
             terminalreporter.write_sep("-", report.nodeid)
-            terminalreporter.write_line(figures)
+            terminalreporter.write_line("\n".join(figures))

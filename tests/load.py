@@ -5,7 +5,6 @@ import random
 import shutil
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import NamedTuple, Self
 from uuid import uuid4
 
 import httpx
-from processes import free_port, manage, serving
+from processes import free_port, manage, serving, wait_until
 from servers import Cluster, Server
 from test_http import serving_by
 
@@ -57,7 +56,8 @@ class Load:
     Each has its own cookies and its own connection. ``during`` names what is being done meanwhile.
     """
 
-    def __init__(self, address: str, writers: int, readers: int = 0, views: str = "") -> None:
+    def __init__(self, shop: "Shop", address: str, writers: int, readers: int = 0, views: str = "") -> None:
+        self.shop = shop
         self.address = address
         self.views = views
         self.answers: list[Answer] = []
@@ -76,6 +76,7 @@ class Load:
     def __exit__(self, *error: object) -> None:
         self._is_over.set()
         self._pool.shutdown()
+        self.shop.record("figures", self.figures())
         for end in self._ends:
             end.result()  # what was not foreseen is raised here
 
@@ -85,6 +86,11 @@ class Load:
         for act in actions:
             act()
         time.sleep(seconds)
+
+    def until_read_from(self, server: Server, *kinds: str) -> None:
+        """Leave the clients to it until this server has answered one of them."""
+        phase = self._phase
+        wait_until(lambda: self.read_from(server, *kinds, phase=phase) > 0, f"{server.name} is read", seconds=60)
 
     def _come(self, run: Callable[[httpx.Client, str], None], number: int) -> None:
         with httpx.Client(base_url=self.address, headers={"Host": "localhost"}, timeout=TIMEOUT) as client:
@@ -154,11 +160,15 @@ class Load:
         seconds = end - min((answer.began for answer in failed), default=0)
         return f"{' and '.join(kinds)}: {len(failed)} of {len(asked)} failed, within {seconds:.1f} s"
 
-    def figures(self, cluster: Cluster) -> str:
+    def figures(self) -> str:
         """A table with a line for each phase, and one for all."""
-        servers = [cluster.primary, *cluster.replicas]
-        titles = ["", "writes", "failed", "reads", "wrong", "failed", "slowest ms"]
-        titles += [f"{kind}: {server.name}" for kind in READS for server in servers]
+        servers = [self.shop.cluster.primary, *self.shop.cluster.replicas]
+        names = "/".join(server.name for server in servers)
+        titles = [
+            "",
+            *["writes", "failed", "reads", "wrong", "failed", "slowest"],
+            *(f"{kind}: {names}" for kind in READS),
+        ]
         phases = dict.fromkeys(answer.phase for answer in self.answers)
         lines = [titles, *(self._line(phase, phase, servers) for phase in phases), self._line("all", "", servers)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -169,25 +179,25 @@ class Load:
 
     def _line(self, title: str, phase: str, servers: Iterable[Server]) -> list[str]:
         reads, writes = self.of(*READS, phase=phase), self.of(WRITE, phase=phase)
-        count = Counter((answer.kind, answer.port) for answer in reads)
         figures = [
             len(writes),
             sum(answer.is_failed for answer in writes),
             len(reads),
             sum(answer.is_wrong for answer in reads),
             sum(answer.is_failed for answer in reads),
-            round(1000 * max((answer.seconds for answer in reads), default=0)),
-            *(count[kind, server.port] for kind in READS for server in servers),
         ]
-        return [title, *map(str, figures)]
+        slowest = max((answer.seconds for answer in reads), default=0)
+        shares = ("/".join(str(self.read_from(server, kind, phase=phase)) for server in servers) for kind in READS)
+        return [title, *map(str, figures), f"{1000 * slowest:.0f} ms", *shares]
 
 
 class Shop:
     """A baked project with the load tests' views, whose databases are on a cluster of the test's own."""
 
-    def __init__(self, project: Path, cluster: Cluster) -> None:
+    def __init__(self, project: Path, cluster: Cluster, record: Callable[[str, object], object] = print) -> None:
         self.project = project
         self.cluster = cluster
+        self.record = record
         self.environment = {
             "DATABASE_URL": cluster.primary.url(DATABASE),
             "REPLICA_URLS": " ".join(replica.url(DATABASE) for replica in cluster.replicas),

@@ -135,7 +135,9 @@ def most_connections(combination: Combination) -> int:
     """What the arithmetic of the READMEs gives for the primary, whatever is asked of the site."""
     if combination.tenant_isolation == "schema":
         return PROCESSES * (THREADS + POOL_SIZE)
-    databases = {"app-split": 3, "primary-replica": 1, "subdomain-tenant": TENANTS + 1}[combination.topology]
+    if combination.topology == "primary-replica":
+        return PROCESSES * (THREADS + 1)
+    databases = {"app-split": 3, "subdomain-tenant": TENANTS + 1}[combination.topology]
     return PROCESSES * THREADS * databases
 
 

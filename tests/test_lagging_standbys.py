@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.once, pytest.mark.xdist_group("lagging standbys")]
 CLIENTS = 40
 # Commits don't wait for the log to be written, let alone sent.
 ASYNCHRONOUS = "?options=-c%20synchronous_commit%3Doff"
-Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +30,16 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def prepared(cluster: Cluster, cookies_session: Cookies, template: Path) -> Shop:
+def project(cluster: Cluster, cookies_session: Cookies, template: Path) -> Path:
     project = bake_in(cookies_session, template, topology="primary-replica", database_engine="postgresql")
-    shop = Shop(project, cluster)
-    shop.prepare()
-    return shop
+    Shop(project, cluster).prepare()
+    return project
 
 
 @pytest.fixture
-def shop(prepared: Shop) -> Shop:
+def shop(project: Path, cluster: Cluster, record_property: Callable[[str, object], None]) -> Shop:
     """With an environment of the test's own."""
-    return Shop(prepared.project, prepared.cluster)
+    return Shop(project, cluster, record_property)
 
 
 @pytest.fixture
@@ -70,24 +68,22 @@ def configured(server: PostgreSQL, name: str, value: str) -> Iterator[None]:
 
 
 def configure(server: PostgreSQL, name: str, value: str) -> None:
-    server.execute(f"ALTER SYSTEM SET {name} = '{value.replace("'", "''")}'")
+    quoted = value.replace("'", "''")
+    server.execute(f"ALTER SYSTEM SET {name} = '{quoted}'")
     server.execute("SELECT pg_reload_conf()")
 
 
 def loads(shop: Shop, clients: int = CLIENTS, seconds: float = 6) -> tuple[Load, Load]:
     """The same with the documentation's router, and with ours."""
-    with shop.served("uvicorn", "docs") as address, Load(address, clients, views="a") as docs:
+    with shop.served("uvicorn", "docs") as address, Load(shop, address, clients, views="a") as docs:
         docs.during("the documentation's router", 2)
-    with shop.served("uvicorn", "ours") as address, Load(address, clients, views="a") as ours:
+    with shop.served("uvicorn", "ours") as address, Load(shop, address, clients, views="a") as ours:
         ours.during("ours", seconds)
     return docs, ours
 
 
-def test_forty_async_clients_read_their_own_writes_while_the_standby_is_late(
-    shop: Shop, late: Standby, record_property: Record
-) -> None:
+def test_forty_async_clients_read_their_own_writes_while_the_standby_is_late(shop: Shop, late: Standby) -> None:
     docs, ours = loads(shop)
-    record_property("figures", "\n".join([docs.figures(shop.cluster), ours.figures(shop.cluster)]))
 
     assert docs.wrong_reads
     assert ours.wrong_reads == []
@@ -95,11 +91,10 @@ def test_forty_async_clients_read_their_own_writes_while_the_standby_is_late(
     assert ours.read_from(late, OWN) > 0, "who wrote is kept on the primary for ever"
 
 
-def test_they_do_so_where_commits_wait_for_nothing(shop: Shop, prompt: Standby, record_property: Record) -> None:
+def test_they_do_so_where_commits_wait_for_nothing(shop: Shop, prompt: Standby) -> None:
     """What the primary has *written* to its log is behind a client's own commit then."""
     shop.environment["DATABASE_URL"] += ASYNCHRONOUS
     docs, ours = loads(shop)
-    record_property("figures", "\n".join([docs.figures(shop.cluster), ours.figures(shop.cluster)]))
 
     assert docs.wrong_reads
     assert ours.wrong_reads == []
@@ -107,10 +102,10 @@ def test_they_do_so_where_commits_wait_for_nothing(shop: Shop, prompt: Standby, 
     assert ours.read_from(prompt, OWN) > 0
 
 
-def test_a_position_on_another_cluster_means_nothing(shop: Shop, record_property: Record) -> None:
-    """As if the site was moved to other servers, and a replica not: it is further, and has none of the clients' rows."""
+def test_a_position_on_another_cluster_means_nothing(shop: Shop) -> None:
+    """As if the site moved to other servers, and a replica did not: it is further, and has none of the new rows."""
     with postgresql_cluster() as other:
-        elsewhere = Shop(shop.project, other)
+        elsewhere = Shop(shop.project, other, shop.record)
         elsewhere.prepare()
         [replica, _] = other.replicas
         while position(other.primary) < 2 * position(shop.cluster.primary):
@@ -118,7 +113,6 @@ def test_a_position_on_another_cluster_means_nothing(shop: Shop, record_property
         replica.catch_up()
         shop.environment["REPLICA_URLS"] = replica.url(DATABASE)
         docs, ours = loads(shop, clients=4, seconds=2)
-        record_property("figures", "\n".join([docs.figures(shop.cluster), ours.figures(shop.cluster)]))
 
     assert docs.wrong_reads
     assert ours.wrong_reads == []
@@ -158,12 +152,10 @@ def is_read_slowly(server: PostgreSQL) -> bool:
     return server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == [(1,)]
 
 
-def test_a_standby_is_late_by_what_the_primary_has_and_not_by_its_own_word(
-    shop: Shop, prompt: Standby, record_property: Record
-) -> None:
+def test_a_standby_is_late_by_what_the_primary_has_and_not_by_its_own_word(shop: Shop, prompt: Standby) -> None:
     """By the time of what it replayed last it is late when the primary is idle; by what it received it never is."""
     shop.environment["REPLICA_MAX_LAG_SECONDS"] = "1"
-    with shop.served() as address, Load(address, writers=0, readers=4) as load:
+    with shop.served() as address, Load(shop, address, writers=0, readers=4) as load:
         load.during("primary idle", 4)
         assert ask(prompt, "SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp()) > 2")
         load.during("still idle", 2)
@@ -174,7 +166,6 @@ def test_a_standby_is_late_by_what_the_primary_has_and_not_by_its_own_word(
             load.during("and noticed", 3)
         load.during("found again", 10, prompt.catch_up)
         load.during("and noticed, too", 2)
-    record_property("figures", load.figures(shop.cluster))
 
     assert load.failed_reads == []
     for phase, is_read in {"still idle": True, "and noticed": False, "and noticed, too": True}.items():

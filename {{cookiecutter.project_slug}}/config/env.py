@@ -40,7 +40,7 @@ def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
         return engine.adapt({**settings, **config, "OPTIONS": options, "VARIABLE": variable}, BASE_DIR)
     except ValueError as error:
         raise ImproperlyConfigured(
-            f"{variable}, the URL of the database {alias!r}{place_of(url)}, can't be used: {error}. "
+            f"{variable}, the URL of the database {alias!r}{whereabouts(url)}, can't be used: {error}. "
             f"Mend it in .env; it looks like {engine.EXAMPLE_URL}"
         ) from None
 
@@ -75,7 +75,7 @@ def hosts_of(url: str) -> str:
     return authority_of(url).rpartition("@")[2]
 
 
-def place_of(url: str) -> str:
+def whereabouts(url: str) -> str:
     """Words that tell ``url`` from others; none if what looks like its host might be a part of its password."""
     return f" on {hosts_of(url)}" if "@" in authority_of(url) and url.count("@") == 1 else ""
 

@@ -71,6 +71,7 @@ def move_mirrors() -> None:
         settings = connections[alias].settings_dict
         if source := settings["TEST"]["MIRROR"]:
             settings.update({key: connections[source].settings_dict[key] for key in ADDRESS})
+            settings["TEST"]["MOVED"] = True  # so that no check takes it for a mistake
 
 
 def close_all_sessions() -> None:

@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 from other_settings import run_python
 
 from config import engine
-from config.env import database, from_url, place_of
+from config.env import database, from_url, whereabouts
 from dbrouting import checks, reachability
 from dbrouting.aliases import usable_aliases
 from dbrouting.apps import require_settings
@@ -49,7 +49,7 @@ def test_a_malformed_url_is_named_without_its_password(url: str) -> None:
     ],
 )
 def test_no_part_of_a_password_is_taken_for_a_host(url: str) -> None:
-    assert place_of(url) == ""
+    assert whereabouts(url) == ""
 
 
 def test_a_malformed_url_is_told_from_others_by_its_host() -> None:

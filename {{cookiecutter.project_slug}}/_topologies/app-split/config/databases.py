@@ -13,7 +13,6 @@ DATABASES = DatabaseMapping(
 
 # App label → alias. An app that isn't named lives on "default", and `manage.py check` lists it.
 DATABASE_APPS_MAPPING = {
-DATABASE_URLS: list[str] = []
     # Users, permissions, log entries and content types refer to each other, so they live together.
     "accounts": "auth_db",
     "admin": "auth_db",
@@ -27,4 +26,5 @@ DATABASE_URLS: list[str] = []
 DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
 DATABASE_MIDDLEWARE: list[str] = []
 DATABASE_APPS: list[str] = []
+DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"

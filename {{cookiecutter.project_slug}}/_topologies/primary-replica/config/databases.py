@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from config import engine
-from config.env import database, env, from_url, place_of
+from config.env import database, env, from_url, whereabouts
 from dbrouting.mapping import DatabaseMapping
 
 # The alias that takes every write. Any other will do, with DATABASES["default"] = {} beside it.
@@ -19,7 +19,7 @@ def replica(alias: str, url: str) -> tuple[dict[str, Any], int]:
     weight = config["OPTIONS"].pop("weight", 1)
     if not isinstance(weight, int) or weight < 1:
         raise ImproperlyConfigured(
-            f"{entry}, the URL of the database {alias!r}{place_of(url)}: weight={weight} must be a whole number above "
+            f"{entry}, the URL of the database {alias!r}{whereabouts(url)}: weight={weight} must be a whole number above "
             "0. Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
         )
     # In tests the replicas are the primary's test database.

@@ -1,6 +1,8 @@
 """Ask servers how they are, without waiting long for an answer."""
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -27,10 +29,10 @@ def answers_yes(cursor: Any, question: str) -> bool:
 
 def leads_to_the_primary(connection: BaseDatabaseWrapper) -> bool:
     """Whether a replica's alias has the primary's own address."""
-    return address_of(connection) == address_of(connections[primary_alias()])
+    return address_of(connection.settings_dict) == address_of(connections[primary_alias()].settings_dict)
 
 
-def address_of(connection: BaseDatabaseWrapper) -> tuple[object, ...]:
-    """Equal for aliases that lead to the same database; the same list of hosts leads to any that is of the kind."""
-    config = connection.settings_dict
-    return (*(config[key] for key in ("HOST", "PORT", "NAME")), config["OPTIONS"].get("target_session_attrs"))
+def address_of(config: Mapping[str, Any]) -> tuple[object, ...]:
+    """Equal for those who lead to the same database; of the same list of hosts, to servers of the same kind."""
+    port = config["PORT"] or urlsplit(engine.EXAMPLE_URL).port  # its usual one, which a URL may leave out
+    return config["HOST"].lower(), str(port), config["NAME"], config["OPTIONS"].get("target_session_attrs")

@@ -37,21 +37,17 @@ def begin(sender: object, task_result: Any, **kwargs: object) -> None:
     """Answers ``task_started``. A task without a row is run by its enqueuer on the spot, and part of that unit."""
     if row := getattr(task_result, "db_result", None):
         stack = _running[task_result.id] = ExitStack()
-        stack.enter_context(everything_ended())  # a block that the task leaves open is not the next one's
         stack.enter_context(unit_of_work())
-        follow(row)
+        stack.enter_context(everything_ended())  # a block that the task leaves open is not the next one's
+        unit = current_unit()
+        # Who puts a task back into the queue has mended something, perhaps, long after its row was written.
+        unit.pinned = task_result.attempts > 1 or not has_arrived(row, unit)
 
 
 def end(sender: object, task_result: Any, **kwargs: object) -> None:
     """Answers ``task_finished``, which is also sent for a task that never started."""
     if stack := _running.pop(task_result.id, None):
         stack.close()
-
-
-def follow(row: Model) -> None:
-    """Let the unit read its replica if that has ``row``, and the primary otherwise."""
-    unit = current_unit()
-    unit.pinned = not has_arrived(row, unit)
 
 
 def has_arrived(row: Model, unit: UnitOfWork) -> bool:

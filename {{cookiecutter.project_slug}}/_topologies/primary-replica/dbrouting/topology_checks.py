@@ -1,5 +1,6 @@
 """System checks of the primary, its replicas, and what keeps their readers from old rows."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from dbrouting.checks import (
     unrouted_models,
 )
 from dbrouting.middleware import PrimaryPinningMiddleware
+from dbrouting.probing import address_of
 from dbrouting.reachability import variable_of
 from dbrouting.relations import Databases, relations_across
 from dbrouting.replicas import is_replica, primary_alias, replica_weights
@@ -81,6 +83,30 @@ def check_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         if not isinstance(weight, int) or weight < 1
     ]
     return [*unusable, *weightless]
+
+
+@register(TAG)
+def check_servers_differ(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A replica of its own is what spares the primary, and answers when another is down.
+
+    In development the primary's own address will do. On SQLite, which has no replication, all are one file.
+    """
+    if primary_alias() not in usable_aliases() or connections[primary_alias()].vendor == "sqlite":
+        return []
+    sharing = defaultdict(list)
+    for alias in (primary_alias(), *replica_weights()):
+        if alias in usable_aliases() and not connections.settings[alias]["TEST"].get("MOVED"):
+            sharing[address_of(connections.settings[alias])].append(alias)
+    return [
+        CheckMessage(
+            checks.INFO if settings.DEBUG and primary_alias() in aliases else checks.WARNING,
+            f"The aliases {' and '.join(map(repr, aliases))} lead to one database.",
+            hint=f"Give {variable_of(aliases[-1])} the address of another server, or take it out.",
+            id="dbrouting.W107",
+        )
+        for aliases in sharing.values()
+        if len(aliases) > 1
+    ]
 
 
 @register(TAG)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project_settings
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections, router, transaction
@@ -301,3 +302,49 @@ def test_a_replica_with_a_test_database_of_its_own_is_reported(monkeypatch: pyte
     monkeypatch.setitem(connections.settings["replica1"]["TEST"], "MIRROR", None)
 
     assert [message.id for message in topology_checks.check_replicas_are_mirrors_in_tests(None)] == ["dbrouting.W101"]
+
+
+def at_addresses(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """The primary and its replicas, as on servers."""
+    aliases = ["default", *(f"replica{number}" for number in range(1, len(hosts)))]
+    place = {"ENGINE": engine.ENGINE, "PORT": "", "NAME": "shop", "USER": "shop", "PASSWORD": "secret"}
+    for alias, host in zip(aliases, hosts, strict=True):
+        name, _, wanted = host.partition("?")
+        config = {**place, "HOST": name, "OPTIONS": {"target_session_attrs": wanted} if wanted else {}}
+        monkeypatch.setitem(connections.settings, alias, {**connections.settings["default"], **config})
+    monkeypatch.setattr(project_settings, "REPLICA_DATABASES", aliases[1:])
+    monkeypatch.setattr(connections["default"], "vendor", "one with servers")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "debug", "level", "who"),
+    [
+        (["h1", "h2", "H2"], True, checks.WARNING, "'replica1' and 'replica2'"),
+        (["h1", "h2", "h1"], False, checks.WARNING, "'default' and 'replica2'"),
+        (["h1", "h1"], True, checks.INFO, "'default' and 'replica1'"),
+        (["h1,h2?read-write", "h1,h2?standby", "h1,h2?standby"], True, checks.WARNING, "'replica1' and 'replica2'"),
+    ],
+)
+def test_two_aliases_of_one_server_are_reported(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, hosts: list[str], debug: bool, level: int, who: str
+) -> None:
+    at_addresses(monkeypatch, *hosts)
+    settings.DEBUG = debug
+
+    [message] = topology_checks.check_servers_differ(None)
+
+    assert (message.id, message.level) == ("dbrouting.W107", level)
+    assert message.msg == f"The aliases {who} lead to one database."
+    assert "secret" not in str(message)
+
+
+@pytest.mark.parametrize("hosts", [["h1", "h2", "h3"], ["h1,h2?read-write", "h1,h2?standby"], ["h1"]])
+def test_aliases_of_different_servers_are_not_reported(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
+    at_addresses(monkeypatch, *hosts)
+
+    assert topology_checks.check_servers_differ(None) == []
+
+
+def test_on_sqlite_replicas_share_the_primarys_file() -> None:
+    if connections["default"].vendor == "sqlite":
+        assert topology_checks.check_servers_differ(None) == []

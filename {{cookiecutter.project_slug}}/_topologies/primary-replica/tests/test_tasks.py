@@ -9,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import models, router
+from django.db import OperationalError, models, router
 
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category, Product
-from dbrouting import tasks
+from dbrouting import replicas, replication, tasks
+from dbrouting.consistency import Position
 from dbrouting.overrides import current_override, in_database
 from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
 from dbrouting.replicas import is_replica
@@ -28,9 +29,9 @@ def row(db: None) -> Category:
         return CategoryFactory.create(slug="a-task")
 
 
-def run(task: Callable[[], Any], row: models.Model | None) -> Any:
+def run(task: Callable[[], Any], row: models.Model | None, attempts: int = 1) -> Any:
     """What a worker does, which catches whatever a task raises."""
-    result = SimpleNamespace(id=uuid4().hex, **({"db_result": row} if row else {}))
+    result = SimpleNamespace(id=uuid4().hex, attempts=attempts, **({"db_result": row} if row else {}))
     tasks.begin(object, result)
     try:
         return task()
@@ -54,6 +55,11 @@ def test_a_task_whose_row_has_not_arrived_reads_the_primary(product: Product) ->
     assert run(source, row) == "default"
 
 
+def test_a_task_that_is_tried_again_sees_what_was_mended_before(row: Category) -> None:
+    assert is_replica(run(source, row))
+    assert run(source, row, attempts=2) == "default"
+
+
 def test_a_task_writes_for_itself_alone(row: Category, unit: UnitOfWork) -> None:
     def write() -> str:
         CategoryFactory.create()
@@ -74,6 +80,7 @@ def test_a_task_is_not_pinned_by_what_the_worker_wrote(row: Category, unit: Unit
 def test_a_task_that_fails_leaves_nothing_behind(row: Category, unit: UnitOfWork) -> None:
     def fail() -> None:
         Category.objects.create(name="Coffee", slug="coffee")
+        unit_of_work().__enter__()
         in_database("default").__enter__()
         raise ValueError("fails")
 
@@ -115,6 +122,31 @@ def test_a_replica_that_cannot_answer_is_not_read(row: Category, monkeypatch: py
     monkeypatch.setattr(Category._meta, "db_table", "not_there_yet")
 
     assert run(source, row) == "default"
+
+
+def test_a_replica_that_fails_is_left_out_by_the_next_tasks(
+    row: Category, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(using: str) -> None:
+        raise OperationalError(f"{using} is gone")
+
+    settings.REPLICA_DATABASES = ["replica1"]
+    monkeypatch.setattr(replicas, "_left_out", {})
+    monkeypatch.setattr(tasks, "atomic", fail)
+
+    assert run(source, row) == "default"
+    assert replicas.is_left_out("replica1")
+
+
+def test_a_task_requires_of_other_servers_what_the_replica_it_asked_had(
+    row: Category, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    position = Position("a-cluster", (("", 7),))
+    monkeypatch.setattr(replication, "replayed", lambda cursor: position)
+    assert run(lambda: current_unit().required, row) == position
+
+    settings.REPLICA_POSITIONS = False
+    assert run(lambda: current_unit().required, row) is None
 
 
 def test_a_worker_whose_tasks_may_be_read_on_a_replica_is_reported(
