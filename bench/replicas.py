@@ -174,6 +174,7 @@ print(json.dumps({name: [statistics.median(found) for found in pair] for name, p
 MEASURE_REQUESTS = '''
 import io
 import json
+import statistics
 import sys
 import time
 from http.cookies import SimpleCookie
@@ -230,13 +231,13 @@ def questions(method, path):
 
 def measure(method, path, before=lambda: None):
     """Microseconds a request."""
-    spent = 0
+    spent = []
     for _ in range(20):
         before()
         begun = time.perf_counter()
         serve(method, path)
-        spent += time.perf_counter() - begun
-    return spent / 20 * 1e6
+        spent.append(time.perf_counter() - begun)
+    return statistics.median(spent) * 1e6
 
 
 serve("GET", "/read")  # connects, as the next one does
