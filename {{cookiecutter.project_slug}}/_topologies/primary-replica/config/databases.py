@@ -19,8 +19,8 @@ def replica(alias: str, url: str) -> tuple[dict[str, Any], int]:
     weight = config["OPTIONS"].pop("weight", 1)
     if not isinstance(weight, int) or weight < 1:
         raise ImproperlyConfigured(
-            f"{entry}, the URL of the database {alias!r}{whereabouts(url)}: weight={weight} must be a whole number above "
-            "0. Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
+            f"{entry}, the URL of the database {alias!r}{whereabouts(url)}: weight={weight} must be a whole number "
+            "above 0. Mend it in .env; a replica with weight=2 serves twice the requests of one with weight=1."
         )
     # In tests the replicas are the primary's test database.
     return {**config, "ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": PRIMARY_ALIAS}}, weight
