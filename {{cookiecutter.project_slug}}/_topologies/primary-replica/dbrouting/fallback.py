@@ -19,7 +19,7 @@ from dbrouting.consistency import Position
 from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit
 from dbrouting.probing import leads_to_the_primary
-from dbrouting.replicas import is_left_out
+from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
 
 # Connections that wait for an answer, by their id.
@@ -87,6 +87,11 @@ class ReplicaConnection(BaseDatabaseWrapper):
         if not isinstance(error, LeftOutError):
             health.note_failure(self.alias, error)
             self.close_if_unusable_or_obsolete()  # or nobody would, where no request ends
+
+    def cursor_of_the_primary(self, name: str | None) -> CursorWrapper:
+        current_unit().pinned = True
+        primary: Any = connections[primary_alias()]
+        return cast(CursorWrapper, primary._cursor(name))  # Django's own, which all its public ones call
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
