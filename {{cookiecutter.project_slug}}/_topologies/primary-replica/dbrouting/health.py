@@ -25,8 +25,10 @@ from dbrouting.probing import answers_yes, connection_of_its_own, leads_to_the_p
 logger = logging.getLogger(__name__)
 # With ``alias``, ``state`` ("out" or "in") and ``reason``: in each process that notices, in the thread that does.
 replica_state_changed = Signal()
+# With ``alias``: it took a connection and says nothing any more; sent again and again as long as it does so.
+replica_hangs = Signal()
 
-PATIENCE = 5  # seconds that an answer may take
+PATIENCE = 3  # seconds that an answer may take
 # What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
 _seen: deque[tuple[float, Position]] = deque(maxlen=5_000)
 
@@ -47,7 +49,7 @@ _lock = threading.Lock()
 
 def note_failure(alias: str, error: BaseException | str) -> None:
     """Leave the replica out for the cooldown, which begins anew if it is out already."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = in_one_line(error)
     summary = error if isinstance(error, str) else "a connection or a read failed; the log says how"
     with _lock:
         replicas.leave_out(alias, settings.REPLICA_COOLDOWN_SECONDS)
@@ -58,6 +60,10 @@ def note_failure(alias: str, error: BaseException | str) -> None:
         seconds = settings.REPLICA_COOLDOWN_SECONDS
         logger.warning("The replica %r is out, others are read for %g seconds at least: %s", alias, seconds, reason)
         replica_state_changed.send_robust(Health, alias=alias, state="out", reason=reason)
+
+
+def in_one_line(error: BaseException | str) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def note_recovery(alias: str) -> None:
@@ -142,8 +148,9 @@ class Watch(threading.Thread, ABC):
         """For the other threads to call: this one is waiting."""
         asked_at = self.asked_at
         if asked_at is not None and time.monotonic() - asked_at > PATIENCE:
-            self.took = time.monotonic() - asked_at
+            self.took = PATIENCE
             self.judge(f"it doesn't answer within {PATIENCE} seconds")
+            replica_hangs.send_robust(Health, alias=self.alias)
 
     @abstractmethod
     def fault(self, cursor: Any) -> str:
@@ -167,15 +174,20 @@ class PrimaryWatch(Watch):
 
     def judge(self, fault: BaseException | str) -> None:
         """While the primary can't be asked nobody knows how late a replica is, and reads must go on."""
-        if fault:
+        if fault and _seen:
+            what = "The primary can't be asked how far it is, and until it can no replica counts as late: %s"
+            logger.warning(what, in_one_line(fault))
             _seen.clear()
 
 
 class ReplicaWatch(Watch):
     lag: float | None = None
 
-    def fault(self, cursor: Any) -> str:
+    def look(self) -> None:
         self.lag = None
+        super().look()
+
+    def fault(self, cursor: Any) -> str:
         if leads_to_the_primary(cursor.db):
             return ""
         if answers_yes(cursor, engine.ASK_TAKES_WRITES):
