@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
+from hypothesis import settings as hypothesis_settings
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
@@ -33,6 +34,13 @@ project_settings.REPLICA_CHECK_SECONDS = 0
 # As configured: the set-up of the tests turns them into mirrors of the primary.
 REPLICAS = {alias: dict(connections.settings[alias]) for alias in replica_weights()}
 PATIENCE = 60  # seconds that a replica may be behind
+
+# How long tests/test_model.py searches: the same steps in each run, unless pytest gets --hypothesis-profile=thorough.
+hypothesis_settings.register_profile(
+    "brief", max_examples=60, stateful_step_count=20, derandomize=True, database=None, report_multiple_bugs=False
+)
+hypothesis_settings.register_profile("thorough", max_examples=5_000, derandomize=False, database=None)
+hypothesis_settings.load_profile("brief")
 
 
 class RandomReplicaRouter:
