@@ -81,3 +81,10 @@ def code_of(error: BaseException) -> int:
     """The server's or the driver's number; 0 if there is none."""
     code, *_ = (*error.__cause__.args, 0) if error.__cause__ else (0,)
     return int(code)
+
+
+def socket_of(connection: Any) -> int:
+    """The file descriptor that the driver's ``connection`` reads from."""
+    return int(
+        connection._sock.fileno() if hasattr(connection, "_sock") else connection.fileno()
+    )  # PyMySQL's; mysqlclient's

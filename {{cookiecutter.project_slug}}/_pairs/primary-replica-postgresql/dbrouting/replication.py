@@ -54,3 +54,8 @@ def is_failure(error: BaseException) -> bool:
 def lacks_a_name(error: BaseException) -> bool:
     """Whether the statement uses a table or column that the server has not, or not yet."""
     return getattr(error.__cause__, "sqlstate", None) in UNKNOWN_NAMES
+
+
+def socket_of(connection: Any) -> int:
+    """The file descriptor that the driver's ``connection`` reads from."""
+    return int(connection.fileno())

@@ -28,3 +28,8 @@ def is_failure(error: BaseException) -> bool:
 def lacks_a_name(error: BaseException) -> bool:
     """Never one that the primary's file would have."""
     return False
+
+
+def socket_of(connection: Any) -> int:
+    """There is none: a file doesn't hang."""
+    raise OSError("SQLite has no sockets")

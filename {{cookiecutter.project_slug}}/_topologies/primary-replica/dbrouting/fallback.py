@@ -4,8 +4,10 @@ The routers do no I/O, so they can't know. It turns out when a connection is use
 question is about the server that is going to answer, whichever of several the alias led to.
 """
 
+import os
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Self, cast
 
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections
@@ -19,6 +21,9 @@ from dbrouting.pinning import current_unit
 from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
+
+# Cursors that wait for an answer, by their id.
+_waiting: dict[int, "ReplicaCursor"] = {}
 
 
 class ReplicaConnection(BaseDatabaseWrapper):
@@ -112,11 +117,14 @@ class ReplicaCursor:
 
     def execute(self, *statement: Any) -> Any:
         self._statement = statement if self._cursor.db is self._replica else None
+        _waiting[id(self)] = self
         try:
             return self._cursor.execute(*statement)
         except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
+        finally:
+            _waiting.pop(id(self), None)
         return self._move()
 
     def fetchmany(self, *size: int) -> Any:
@@ -146,3 +154,21 @@ class ReplicaCursor:
         self._cursor.__exit__(None, None, None)
         self._cursor = self._replica.cursor_of_the_primary(self._name)
         return self._cursor.execute(*statement)
+
+    def cut_off(self, alias: str) -> None:
+        """End the wait for ``alias``, if that is it: the driver finds the connection lost, and the primary is asked."""
+        if self._statement is not None and self._replica.alias == alias:
+            with (
+                suppress(OSError),
+                socket.socket(fileno=os.dup(replication.socket_of(self._replica.connection))) as ours,
+            ):
+                ours.shutdown(socket.SHUT_RDWR)
+
+
+def end_waiting(alias: str, **kwargs: object) -> None:
+    """Answers ``replica_hangs``: a server whose machine has stopped would be waited for until it goes on."""
+    for cursor in tuple(_waiting.values()):
+        cursor.cut_off(alias)
+
+
+health.replica_hangs.connect(end_waiting)

@@ -25,6 +25,8 @@ from dbrouting.probing import answers_yes, connection_of_its_own, leads_to_the_p
 logger = logging.getLogger(__name__)
 # With ``alias``, ``state`` ("out" or "in") and ``reason``: in each process that notices, in the thread that does.
 replica_state_changed = Signal()
+# With ``alias``: it took a connection and says nothing any more; sent again and again as long as it does so.
+replica_hangs = Signal()
 
 PATIENCE = 5  # seconds that an answer may take
 # What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
@@ -148,6 +150,7 @@ class Watch(threading.Thread, ABC):
         if asked_at is not None and time.monotonic() - asked_at > PATIENCE:
             self.took = PATIENCE
             self.judge(f"it doesn't answer within {PATIENCE} seconds")
+            replica_hangs.send_robust(Health, alias=self.alias)
 
     @abstractmethod
     def fault(self, cursor: Any) -> str:
