@@ -193,18 +193,17 @@ PINNING = (
     Mutant(
         "a replica is chosen for each query",
         "pinning.py",
-        'alias: str = self.__dict__.setdefault("replica", choose_replica())',
-        'self.__dict__.pop("replica", None)\n        alias = choose_replica()',
+        "    @cached_property\n    def replica(self) -> str:\n",
+        "    @property\n    def replica(self) -> str:\n        return choose_replica()\n",
         "two queries of one page disagree",
-        survives="cached_property keeps what it was given, so the choice is made once all the same",
     ),
     Mutant(
-        "the replica is no cached property",
+        "the replica is kept, but drawn again each time",
         "pinning.py",
         "    @cached_property\n    def replica(self)",
         "    @property\n    def replica(self)",
-        "a router's answer takes a draw of a replica; two threads' choices agree all the same",
-        survives="setdefault keeps the first choice; only the time that an answer takes differs",
+        "the router takes longer to answer",
+        survives="setdefault keeps the first choice: only the time differs, which bench/routing.py measures",
     ),
     Mutant(
         "threads choose one replica each",
