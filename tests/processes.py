@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-TIMEOUT = 120
+TIMEOUT = 300
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -89,12 +89,18 @@ def settle(unit: UnitOfWork) -> None:
 
 
 def position_after(unit: UnitOfWork) -> Position | None:
-    """What a replica must have replayed to serve this client again."""
+    """What a replica must have replayed to serve this client again.
+
+    Of a transaction around the request, as a ``TestCase`` has one, no position is known before its end.
+    """
     if not unit.wrote:
         return None
+    primary = connections[primary_alias()]
+    if not settings.REPLICA_POSITIONS or primary.in_atomic_block:
+        return UNKNOWN
     try:
-        with connections[primary_alias()].cursor() as cursor:
-            written = replication.written(cursor) if settings.REPLICA_POSITIONS else None
+        with primary.cursor() as cursor:
+            written = replication.written(cursor)
     except Error:
         logger.warning("The primary's position is unknown, so the client is pinned by time.", exc_info=True)
         written = None

@@ -27,12 +27,6 @@ pytestmark = pytest.mark.django_db
 COOKIE = "primary_pin"
 
 
-@pytest.fixture(autouse=True)
-def _no_positions(settings: Any) -> None:
-    """As on servers that tell none. The mirrors of tests are the primary, and so have all that is written."""
-    settings.REPLICA_POSITIONS = False
-
-
 def source() -> str:
     """Which database answers now."""
     return router.db_for_read(Product)
