@@ -14,6 +14,7 @@ from django.db import connections, router
 
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category, Product
+from dbrouting import pinning
 from dbrouting.contexts import carry_context
 from dbrouting.pinning import (
     UnitOfWork,
@@ -200,6 +201,17 @@ def test_a_thread_without_the_context_is_a_unit_of_its_own(unit: UnitOfWork) -> 
 
     assert current_unit() is unit
     assert not unit.pinned
+
+
+def test_threads_that_choose_a_replica_at_once_agree(unit: UnitOfWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose_while_another_thread_does() -> str:
+        monkeypatch.setattr(pinning, "choose_replica", lambda: "the other's choice")
+        assert unit.replica == "the other's choice"
+        return "this one's choice"
+
+    monkeypatch.setattr(pinning, "choose_replica", choose_while_another_thread_does)
+
+    assert unit.replica == unit.replica == "the other's choice"
 
 
 def test_units_at_work_at_once_do_not_pin_each_other() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -64,6 +65,14 @@ def test_a_transaction_counts_after_an_event_loop_has_run_in_its_thread() -> Non
 
     with transaction.atomic(using=primary_alias()):
         assert not asyncio.run(ask())
+        assert is_read_on_the_primary()
+
+
+@pytest.mark.usefixtures("primary")
+def test_a_transaction_counts_in_its_own_thread_alone() -> None:
+    with transaction.atomic(using=primary_alias()), ThreadPoolExecutor(1) as pool:
+        assert is_read_on_the_primary()
+        assert not pool.submit(is_read_on_the_primary).result()
         assert is_read_on_the_primary()
 
 
