@@ -31,7 +31,7 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, **uv, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **changes}
 
 
-def run(project: Path, *command: str, stdin: str = "", **changes: str) -> str:
+def run(project: Path, *command: str, stdin: str = "", seconds: float = TIMEOUT, **changes: str) -> str:
     """The output of a command that must succeed; `python` and `-m` tools come from this environment."""
     words = [sys.executable, *command[1:]] if command[0] == "python" else list(command)
     with subprocess.Popen(
@@ -45,13 +45,13 @@ def run(project: Path, *command: str, stdin: str = "", **changes: str) -> str:
         text=True,
         encoding="utf-8",
     ) as process:
-        late = threading.Timer(TIMEOUT, end, [process])
+        late = threading.Timer(seconds, end, [process])
         late.start()
         start = time.monotonic()
         output, _ = process.communicate(stdin)
         late.cancel()
-    if time.monotonic() - start >= TIMEOUT:
-        pytest.fail(f"`{' '.join(command)}` took more than {TIMEOUT} s:\n{output}", pytrace=False)
+    if time.monotonic() - start >= seconds:
+        pytest.fail(f"`{' '.join(command)}` took more than {seconds} s:\n{output}", pytrace=False)
     if process.returncode != 0:
         pytest.fail(f"`{' '.join(command)}` exited with {process.returncode}:\n{output}", pytrace=False)
     return output

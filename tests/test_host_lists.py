@@ -31,6 +31,7 @@ def environment_of(cluster: Cluster) -> dict[str, str]:
         "DATABASE_URL": url_of(servers, "target_session_attrs=read-write"),
         "REPLICA_URLS": url_of(servers, "target_session_attrs=prefer-standby&load_balance_hosts=random"),
         "DATABASE_ADMIN_URL": "",
+        "REPLICA_CHECK_SECONDS": "0",  # a thread that watches them would have connections of its own
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import bake_in
 from load import DATABASE, OTHERS, OWN, TIMEOUT, Load, Shop
 from pytest_cookies.plugin import Cookies
-from servers import Cluster, PostgreSQL, Standby, postgresql_cluster
+from servers import PASSWORD, USER, Cluster, PostgreSQL, Standby, postgresql_cluster
 
 pytestmark = [pytest.mark.once, pytest.mark.xdist_group("lagging standbys")]
 
@@ -91,10 +91,26 @@ def test_forty_async_clients_read_their_own_writes_while_the_standby_is_late(sho
     assert ours.read_from(late, OWN) > 0, "who wrote is kept on the primary for ever"
 
 
-def test_they_do_so_where_commits_wait_for_nothing(shop: Shop, prompt: Standby) -> None:
-    """What the primary has *written* to its log is behind a client's own commit then."""
-    shop.environment["DATABASE_URL"] += ASYNCHRONOUS
+def test_they_do_so_where_one_alias_leads_to_several_standbys(shop: Shop) -> None:
+    """What one of them has replayed says nothing of the other, to which the next connection may lead."""
+    prompt, late = shop.cluster.replicas
+    shop.environment["REPLICA_URLS"] = (
+        f"postgres://{USER}:{PASSWORD}@{prompt.address},{late.address}/{DATABASE}?load_balance_hosts=random"
+    )
     docs, ours = loads(shop)
+
+    assert docs.wrong_reads
+    assert ours.wrong_reads == []
+    assert ours.failed_reads == []
+    for replica in shop.cluster.replicas:
+        assert ours.read_from(replica, OWN) > 0
+
+
+def test_they_do_so_where_commits_wait_for_nothing(shop: Shop, prompt: Standby) -> None:
+    """What the primary has *written* to its log is behind a client's own commit then, here by up to a second."""
+    shop.environment["DATABASE_URL"] += ASYNCHRONOUS
+    with configured(shop.cluster.primary, "wal_writer_delay", "1s"):
+        docs, ours = loads(shop)
 
     assert docs.wrong_reads
     assert ours.wrong_reads == []

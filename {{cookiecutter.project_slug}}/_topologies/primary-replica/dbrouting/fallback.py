@@ -7,7 +7,7 @@ question is about the server that is going to answer, whichever of several the a
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any, Self, cast
 
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections
@@ -22,8 +22,12 @@ from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
 
-# Cursors that wait for an answer, by their id.
-_waiting: dict[int, "ReplicaCursor"] = {}
+# Connections that wait for an answer, by their id.
+_waiting: dict[int, "ReplicaConnection"] = {}
+
+
+class LeftOutError(OperationalError):
+    """Nobody connects to a replica that is out: it may take long to fail."""
 
 
 class ReplicaConnection(BaseDatabaseWrapper):
@@ -38,7 +42,7 @@ class ReplicaConnection(BaseDatabaseWrapper):
         if self.is_meant():
             return open_cursor(name)
         try:
-            if self.is_connected() or not is_left_out(self.alias):
+            with self.waiting():
                 cursor = open_cursor(name)
                 if self.is_fresh():
                     return cast(CursorWrapper, ReplicaCursor(cursor, self, name))
@@ -48,14 +52,13 @@ class ReplicaConnection(BaseDatabaseWrapper):
 
     def get_new_connection(self, conn_params: Any) -> Any:
         health.watch()
+        if is_left_out(self.alias) and not self.is_meant():
+            raise LeftOutError(self.alias)
         return super().get_new_connection(conn_params)
 
     def is_meant(self) -> bool:
         override = current_override()
         return (override is not None and override.read == self.alias) or has_transaction(self)
-
-    def is_connected(self) -> bool:
-        return self.connection is not None
 
     def is_fresh(self) -> bool:
         """Whether this connection's server has replayed what the unit's client wrote."""
@@ -81,13 +84,34 @@ class ReplicaConnection(BaseDatabaseWrapper):
             return replication.replayed(cursor)
 
     def fail(self, error: Error) -> None:
-        health.note_failure(self.alias, error)
-        self.close_if_unusable_or_obsolete()  # or nobody would, where no request ends
+        if not isinstance(error, LeftOutError):
+            health.note_failure(self.alias, error)
+            self.close_if_unusable_or_obsolete()  # or nobody would, where no request ends
 
     def cursor_of_the_primary(self, name: str | None) -> CursorWrapper:
         current_unit().pinned = True
         primary: Any = connections[primary_alias()]
         return cast(CursorWrapper, primary._cursor(name))  # Django's own, which all its public ones call
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """To be cut off if the server hangs. Blocks may nest: Django asks a kept connection whether it is usable."""
+        if id(self) in _waiting:
+            yield
+            return
+        _waiting[id(self)] = self
+        try:
+            yield
+        finally:
+            del _waiting[id(self)]
+
+    def cut_off(self) -> None:
+        """End the wait: the driver finds the connection lost. It may have been answered or lost in the meantime."""
+        with (
+            suppress(OSError, AttributeError),
+            socket.socket(fileno=os.dup(replication.socket_of(self.connection))) as ours,
+        ):
+            ours.shutdown(socket.SHUT_RDWR)
 
 
 class ReplicaCursor:
@@ -117,14 +141,12 @@ class ReplicaCursor:
 
     def execute(self, *statement: Any) -> Any:
         self._statement = statement if self._cursor.db is self._replica else None
-        _waiting[id(self)] = self
         try:
-            return self._cursor.execute(*statement)
+            with self._replica.waiting() if self._statement else nullcontext():
+                return self._cursor.execute(*statement)
         except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
-        finally:
-            _waiting.pop(id(self), None)
         return self._move()
 
     def fetchmany(self, *size: int) -> Any:
@@ -155,20 +177,12 @@ class ReplicaCursor:
         self._cursor = self._replica.cursor_of_the_primary(self._name)
         return self._cursor.execute(*statement)
 
-    def cut_off(self, alias: str) -> None:
-        """End the wait for ``alias``, if that is it: the driver finds the connection lost, and the primary is asked."""
-        if self._statement is not None and self._replica.alias == alias:
-            with (
-                suppress(OSError),
-                socket.socket(fileno=os.dup(replication.socket_of(self._replica.connection))) as ours,
-            ):
-                ours.shutdown(socket.SHUT_RDWR)
-
 
 def end_waiting(alias: str, **kwargs: object) -> None:
     """Answers ``replica_hangs``: a server whose machine has stopped would be waited for until it goes on."""
-    for cursor in tuple(_waiting.values()):
-        cursor.cut_off(alias)
+    for connection in tuple(_waiting.values()):
+        if connection.alias == alias:
+            connection.cut_off()
 
 
 health.replica_hangs.connect(end_waiting)

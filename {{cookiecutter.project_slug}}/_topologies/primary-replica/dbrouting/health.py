@@ -28,7 +28,7 @@ replica_state_changed = Signal()
 # With ``alias``: it took a connection and says nothing any more; sent again and again as long as it does so.
 replica_hangs = Signal()
 
-PATIENCE = 5  # seconds that an answer may take
+PATIENCE = 3  # seconds that an answer may take
 # What positions of the primary this process saw, and when first: of almost three hours, with a check each two seconds.
 _seen: deque[tuple[float, Position]] = deque(maxlen=5_000)
 

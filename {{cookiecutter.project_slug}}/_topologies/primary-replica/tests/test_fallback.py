@@ -48,14 +48,14 @@ def dead_replica(replica: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def attempts(dead_replica: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often anyone tried."""
     made: list[str] = []
-    connection = connections[dead_replica]
-    connect = connection.get_new_connection
+    vendor: Any = next(cls for cls in type(connections[dead_replica]).mro() if cls.__module__.startswith("django."))
+    connect = vendor.get_new_connection
 
-    def note(parameters: Any) -> Any:
-        made.append(dead_replica)
-        return connect(parameters)
+    def note(connection: Any, parameters: Any) -> Any:
+        made.append(connection.alias)
+        return connect(connection, parameters)
 
-    monkeypatch.setattr(connection, "get_new_connection", note)
+    monkeypatch.setattr(vendor, "get_new_connection", note)
     return made
 
 
@@ -95,7 +95,7 @@ def test_nobody_tries_it_during_the_cooldown(dead_replica: str, attempts: list[s
             Product.objects.get()
             Product.objects.using(dead_replica).get()
 
-    assert attempts == [dead_replica]
+    assert attempts.count(dead_replica) == 1
 
 
 def test_all_out_means_the_primary(dead_replica: str) -> None:

@@ -294,11 +294,37 @@ def test_while_the_primary_is_down_nobody_is_late(server: SimpleNamespace, caplo
 @pytest.mark.django_db
 def test_what_a_former_primary_had_alone_makes_nobody_late(server: SimpleNamespace) -> None:
     seen(101, seconds_ago=40)
+    server.replayed = position(99)
 
     look_at(primary_alias())
     look_at(REPLICA)
 
+    assert health.states()[REPLICA].lag_seconds == pytest.approx(0, abs=5)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("server")
+def test_of_an_idle_primary_one_position_is_remembered() -> None:
+    """What is remembered is limited: the first of many equal ones would be forgotten, and with it the lag."""
+    for _ in range(3):
+        look_at(primary_alias())
+
+    assert len(health._seen) == 1
+
+
+@pytest.mark.django_db
+def test_nobody_knows_how_late_one_is_that_does_not_answer(
+    server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(100, seconds_ago=1)
+    watch = ReplicaWatch(REPLICA)
+    watch.look()
     assert health.states()[REPLICA].lag_seconds == 0
+
+    monkeypatch.setattr(watch.connection, "cursor", refuse)
+    watch.look()
+
+    assert health.states()[REPLICA].lag_seconds is None
 
 
 @pytest.mark.django_db
