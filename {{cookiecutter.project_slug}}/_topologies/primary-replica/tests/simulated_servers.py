@@ -173,7 +173,7 @@ def simulated_servers(folder: Path, **settings: Any) -> Iterator[Servers]:
         stack.enter_context(patch("dbrouting.replicas.time", servers.clock))
         stack.enter_context(patch.dict("dbrouting.replicas._left_out", clear=True))
         stack.enter_context(patch.dict("dbrouting.health._health", clear=True))
-        answers = {"written": servers.written, "replayed": servers.replayed, "is_failure": is_failure}
+        answers: dict[str, Any] = {"written": servers.written, "replayed": servers.replayed, "is_failure": is_failure}
         stack.enter_context(patch.multiple(replication, **answers, lacks_a_name=lambda error: False))
         with unit_of_work(), servers.primary.schema_editor() as editor:
             editor.create_model(Category)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
@@ -52,6 +52,10 @@ def sell(request: HttpRequest) -> HttpResponse:
     return HttpResponse("sold")
 
 
+def no_rows(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("no rows")
+
+
 async def sell_async(request: HttpRequest) -> HttpResponse:
     await Product.objects.aupdate(stock=NEW)
     return HttpResponse("sold")
@@ -66,6 +70,7 @@ urlpatterns = [
     path("stock/", stock),
     path("stock-in-a-thread/", stock_in_a_thread),
     path("stock-async/", stock_async),
+    path("no-rows/", no_rows),
     path("sell/", sell),
     path("sell-async/", sell_async),
 ]
@@ -222,6 +227,25 @@ def test_a_request_after_a_write_checks_once(site_client: Client, stopped: str, 
     assert checks == [stopped]
 
 
+def test_a_request_that_is_pinned_checks_nothing(site_client: Client, stopped: str, checks: list[str]) -> None:
+    page(site_client, "/sell/")
+    with unit_of_work():
+        site_client.post("/stock/")
+
+    assert checks == []
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_page_without_rows_needs_no_server(site_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: ReplicaConnection, name: str | None = None) -> NoReturn:
+        raise OperationalError("neither the replica nor the primary answers")
+
+    page(site_client, "/sell/")
+    monkeypatch.setattr(ReplicaConnection, "_cursor", refuse)
+
+    assert page(site_client, "/no-rows/") == "no rows"
+
+
 def test_what_a_connection_has_replayed_is_remembered(
     site_client: Client, captures: list[Position], monkeypatch: pytest.MonkeyPatch, stopped: str
 ) -> None:
@@ -245,6 +269,20 @@ def token(site_client: Client, stopped: str, captures: list[Position]) -> str:
 
 def test_it_carries_the_position(token: str, captures: list[Position]) -> None:
     assert read_token(token) == captures[-1]
+
+
+def test_a_later_one_covers_what_the_primary_does_not_tell_any_more(
+    site_client: Client, token: str, captures: list[Position]
+) -> None:
+    """Such as a domain of MariaDB's that a promoted server has never heard of."""
+    earlier = captures[-1]._replace(streams=(*captures[-1].streams, ("another", 7)))
+    site_client.cookies[COOKIE] = token_of(earlier)
+    page(site_client, "/sell/")
+
+    position = read_token(site_client.cookies[COOKIE].value)
+
+    assert position is not None
+    assert position.covers(earlier)
 
 
 def test_the_further_of_two_positions_counts(

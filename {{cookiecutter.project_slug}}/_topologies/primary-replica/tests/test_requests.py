@@ -160,6 +160,7 @@ def test_an_unsafe_method_reads_the_primary_from_the_start(client: Client, metho
 def test_a_safe_method_does_not_pin(client: Client, method: str) -> None:
     response = getattr(client, method)("/read/")
 
+    assert not response.wsgi_request.unit_of_work.pinned
     assert COOKIE not in response.cookies
 
 
