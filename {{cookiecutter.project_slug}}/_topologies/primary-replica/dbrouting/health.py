@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from django.conf import settings
 from django.core import mail
@@ -163,8 +163,12 @@ class Watch(threading.Thread, ABC):
 class PrimaryWatch(Watch):
     """Remembers when the primary had come how far: that needs no table with a heartbeat, and holds on an idle one."""
 
+    latest: ClassVar[tuple[float, Position] | None] = None
+
     def fault(self, cursor: Any) -> str:
+        now = time.monotonic()
         position = replication.written(cursor) if settings.REPLICA_POSITIONS else None
+        PrimaryWatch.latest = position and (now, position)
         if position is not None:
             if _seen and not position.covers(_seen[-1][1]):
                 _seen.clear()  # another server is the primary now, which has lost something
@@ -174,6 +178,8 @@ class PrimaryWatch(Watch):
 
     def judge(self, fault: BaseException | str) -> None:
         """While the primary can't be asked nobody knows how late a replica is, and reads must go on."""
+        if fault:
+            PrimaryWatch.latest = None
         if fault and _seen:
             what = "The primary can't be asked how far it is, and until it can no replica counts as late: %s"
             logger.warning(what, in_one_line(fault))
@@ -182,6 +188,7 @@ class PrimaryWatch(Watch):
 
 class ReplicaWatch(Watch):
     lag: float | None = None
+    before: tuple[float, Position] | None = None
 
     def look(self) -> None:
         self.lag = None
@@ -193,9 +200,21 @@ class ReplicaWatch(Watch):
         if answers_yes(cursor, engine.ASK_TAKES_WRITES):
             return "it takes writes: it was promoted, and gets nothing from the primary"
         if settings.REPLICA_POSITIONS:
-            self.lag = lag_of(replication.replayed(cursor))
+            replayed = replication.replayed(cursor)
+            if self.is_astray():
+                return "it has what the primary hasn't: it follows, or followed, another, and must be set up anew"
+            self.before = time.monotonic(), replayed
+            self.lag = lag_of(replayed)
         limit = settings.REPLICA_MAX_LAG_SECONDS
         return f"it is {self.lag:.1f} seconds late, more than {limit:g}" if self.lag and self.lag > limit else ""
+
+    def is_astray(self) -> bool:
+        """Whether it was further than the primary at a later time, as after a failover to a server that was behind it.
+
+        Its position would cover that of every client, and lead nowhere.
+        """
+        latest = PrimaryWatch.latest
+        return bool(self.before and latest and latest[0] > self.before[0] and is_ahead(self.before[1], latest[1]))
 
     def judge(self, fault: BaseException | str) -> None:
         """A fault counts until the next judgement at least, however short the cooldown is."""
@@ -207,6 +226,14 @@ class ReplicaWatch(Watch):
             note_recovery(self.alias)
         with _lock:
             _health[self.alias] = _health.get(self.alias, Health())._replace(lag_seconds=self.lag)
+
+
+def is_ahead(replayed: Position, written: Position) -> bool:
+    """Whether there is more of a stream in ``replayed``; one of another cluster's is nothing of ours."""
+    here = dict(written.streams)
+    return replayed.cluster != written.cluster or any(
+        number > here.get(name, number) for name, number in replayed.streams
+    )
 
 
 def lag_of(replayed: Position) -> float | None:

@@ -34,6 +34,7 @@ def _known_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_health", {})
     monkeypatch.setattr(health, "_seen", deque())
     monkeypatch.setattr(health, "_watches", [])
+    monkeypatch.setattr(PrimaryWatch, "latest", None)
 
 
 @pytest.fixture
@@ -454,3 +455,46 @@ def test_the_page_is_for_load_balancers_without_tls(settings: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_page_is_there_under_asgi(async_site_client: AsyncClient) -> None:
     assert async_to_sync(async_site_client.get)("/healthz").status_code == 200
+
+
+# Astray
+
+
+@pytest.fixture
+def watch(server: SimpleNamespace) -> Iterator[ReplicaWatch]:
+    """Of a replica that has been looked at once."""
+    watching = ReplicaWatch(REPLICA)
+    watching.look()
+    yield watching
+    watching.connection.close()
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    "written", [position(99), Position("8", (("", 100),))], ids=["behind it", "of another cluster"]
+)
+def test_one_that_was_further_than_the_primary_is_astray(
+    server: SimpleNamespace, watch: ReplicaWatch, told: list[tuple[str, str, str]], written: Position
+) -> None:
+    """After a failover it may follow the old primary, with rows that are lost, and nothing of the new ones."""
+    server.written = written
+    look_at(primary_alias())
+
+    watch.look()
+
+    [(_, state, reason)] = told
+    assert (state, "follows, or followed, another" in reason) == ("out", True)
+
+
+@pytest.mark.usefixtures("db")
+def test_one_that_is_further_than_the_primary_was_before_is_not(
+    server: SimpleNamespace, watch: ReplicaWatch, told: list[tuple[str, str, str]]
+) -> None:
+    server.written = position(101)
+    look_at(primary_alias())
+    server.written = server.replayed = position(105)
+
+    watch.look()
+    watch.look()
+
+    assert told == []
