@@ -1,6 +1,6 @@
 """Faults put into the routing of a primary-replica project, one at a time: do its own tests notice each?
 
-    uv run python tests/mutants.py                          # all of them, in about ten minutes
+    uv run python tests/mutants.py                          # all of them, in a quarter of an hour
     uv run python tests/mutants.py pinning.py merged        # those whose file or name contains one of the words
     uv run python tests/mutants.py --tests tests/test_model.py    # which of them that file alone notices
 
