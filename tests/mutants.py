@@ -423,8 +423,8 @@ MIDDLEWARE = (
     Mutant(
         "REPLICA_POSITIONS is not asked",
         "middleware.py",
-        "written = replication.written(cursor) if settings.REPLICA_POSITIONS else None",
-        "written = replication.written(cursor)",
+        "if not settings.REPLICA_POSITIONS or primary.in_atomic_block:",
+        "if primary.in_atomic_block:",
         "servers without positions are asked for one after each write",
     ),
     Mutant(
@@ -632,8 +632,8 @@ FALLBACK = (
     Mutant(
         "one that is left out is tried again",
         "fallback.py",
-        "if self.is_connected() or not is_left_out(self.alias):",
-        "if True:",
+        "if is_left_out(self.alias) and not self.is_meant():",
+        "if False:",
         "each object read before waits for the dead server",
     ),
     Mutant(
@@ -660,8 +660,8 @@ FALLBACK = (
     Mutant(
         "a statement that fails is an error page",
         "fallback.py",
-        "            if not self._can_move(error):\n                raise\n        finally:",
-        "            raise\n        finally:",
+        "            if not self._can_move(error):\n                raise\n        return self._move()",
+        "            raise\n        return self._move()",
         "the request that finds the replica dead fails",
     ),
     Mutant(
