@@ -7,8 +7,8 @@ from dbrouting.consistency import UNKNOWN, Position
 
 # What the numbers of two positions differ by.
 UNIT = "transactions"
-# The file can't be opened or read, or isn't a database any more.
-FAILURES = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# The file can't be opened or read.
+FAILURES = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 
 
 def written(cursor: Any) -> Position | None:

@@ -17,7 +17,7 @@ from django.db.backends.utils import CursorWrapper
 from dbrouting import health, replication
 from dbrouting.consistency import Position
 from dbrouting.overrides import current_override
-from dbrouting.pinning import current_unit
+from dbrouting.pinning import current_unit, require_read
 from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
 from dbrouting.routers import has_transaction
@@ -48,7 +48,7 @@ class ReplicaConnection(BaseDatabaseWrapper):
                     return cast(CursorWrapper, ReplicaCursor(cursor, self, name))
         except (OperationalError, InterfaceError) as error:
             self.fail(error)
-        return self.cursor_of_the_primary(name)
+        return cast(CursorWrapper, ReplicaCursor(self.cursor_of_the_primary(name), self, name))
 
     def get_new_connection(self, conn_params: Any) -> Any:
         health.watch()
@@ -117,7 +117,8 @@ class ReplicaConnection(BaseDatabaseWrapper):
 class ReplicaCursor:
     """A cursor that becomes one of the primary's if the replica fails before it has handed out a row.
 
-    The driver has all rows when ``execute`` returns, unless the cursor has a name: then it fetches them as it goes.
+    The driver has all rows when ``execute`` returns, unless the cursor has a name: then it fetches them as it goes. Who
+    wanted to write to the replica is refused on the primary, too.
     """
 
     def __init__(self, cursor: CursorWrapper, replica: ReplicaConnection, name: str | None) -> None:
@@ -140,6 +141,7 @@ class ReplicaCursor:
         self._cursor.__exit__(*exception)
 
     def execute(self, *statement: Any) -> Any:
+        require_read(statement[0], self._replica.alias)
         self._statement = statement if self._cursor.db is self._replica else None
         try:
             with self._replica.waiting() if self._statement else nullcontext():
@@ -148,6 +150,16 @@ class ReplicaCursor:
             if not self._can_move(error):
                 raise
         return self._move()
+
+    def executemany(self, sql: Any, params: Any) -> Any:
+        require_read(sql, self._replica.alias)
+        return self._cursor.executemany(sql, params)
+
+    def callproc(self, name: str, *arguments: Any) -> Any:
+        """Nobody knows what a procedure does; the replica's session would refuse to write."""
+        if self._cursor.db is not self._replica:
+            raise OperationalError(f"{self._replica.alias!r} can't run {name}() now, and the primary is not to.")
+        return self._cursor.callproc(name, *arguments)
 
     def fetchmany(self, *size: int) -> Any:
         try:

@@ -152,13 +152,16 @@ def pin_on_write(execute: Callable[..., Any], sql: Any, params: Any, many: bool,
 
 def refuse_write(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """What only the server can judge is left to it: its sessions are read-only."""
+    require_read(sql, context["connection"].alias)
+    return execute(sql, params, many, context)
+
+
+def require_read(sql: object, alias: str) -> None:
     if is_write(sql):
-        alias = context["connection"].alias
         raise ReplicaWriteError(
             f"{alias!r} is a replica and takes no writes: {str(sql)[:200]}\n"
             f"Leave out .using({alias!r}), or write to the primary: .using({primary_alias()!r})."
         )
-    return execute(sql, params, many, context)
 
 
 connection_created.connect(watch_writes)

@@ -11,7 +11,7 @@ from django.db.backends.utils import CursorWrapper
 from catalogue.models import Product
 from dbrouting import health, replicas, replication
 from dbrouting.overrides import in_database
-from dbrouting.pinning import is_pinned_to_primary, unit_of_work
+from dbrouting.pinning import ReplicaWriteError, is_pinned_to_primary, unit_of_work
 from dbrouting.replicas import choose_replica, is_left_out, replica_weights
 
 NOWHERE = {"HOST": "127.0.0.1", "PORT": "1", "NAME": "file:/nowhere/at-all.sqlite3?mode=ro"}
@@ -116,6 +116,19 @@ def test_it_comes_back_when_the_cooldown_is_over(
 
     with unit_of_work():
         assert Product.objects.get()._state.db == dead_replica
+
+
+def test_who_wants_to_write_to_it_is_refused_and_the_primary_writes_nothing(dead_replica: str) -> None:
+    Product.objects.get()
+    with pytest.raises(ReplicaWriteError):
+        Product.objects.using(dead_replica).update(stock=1)
+    with connections[dead_replica].cursor() as cursor:
+        with pytest.raises(ReplicaWriteError):
+            cursor.executemany("UPDATE catalogue_product SET stock = %s", [(1,), (2,)])
+        with pytest.raises(OperationalError, match="can't run restock"):
+            cursor.callproc("restock", [1])
+
+    assert Product.objects.using("default").get().stock == 10
 
 
 def test_who_means_this_server_hears_that_it_is_dead(dead_replica: str) -> None:
