@@ -3,7 +3,7 @@
 import copy
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -13,6 +13,8 @@ from config import engine
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
+
+Number = TypeVar("Number", int, float)
 
 
 def database(alias: str, variable: str) -> dict[str, Any]:
@@ -32,8 +34,8 @@ def database(alias: str, variable: str) -> dict[str, Any]:
 def from_url(alias: str, variable: str, url: str) -> dict[str, Any]:
     """The configuration of ``alias`` from ``url``, which was found in ``variable``."""
     settings = copy.deepcopy(engine.SETTINGS)  # databases must not share what is changed for one of them
-    if kept := env.str("DATABASE_CONN_MAX_AGE", default=""):
-        settings["CONN_MAX_AGE"] = seconds("DATABASE_CONN_MAX_AGE", kept)
+    if env.str("DATABASE_CONN_MAX_AGE", default=""):
+        settings["CONN_MAX_AGE"] = seconds("DATABASE_CONN_MAX_AGE", default=0)
     try:
         config = parsed(url)
         options = {**engine.OPTIONS, **config.get("OPTIONS", {})}
@@ -85,9 +87,17 @@ def authority_of(url: str) -> str:
     return url.partition("://")[2].partition("/")[0]
 
 
-def seconds(variable: str, value: str) -> int:
-    if not value.isdecimal():
-        raise ImproperlyConfigured(
-            f"{variable}={value!r} must be a whole number of seconds, 0 or more. Mend it in .env."
-        )
-    return int(value)
+def seconds(variable: str, default: Number) -> Number:
+    """What ``variable`` says, or ``default``, whose type decides whether fractions will do.
+
+    ``env.float`` would make a number of almost any text: 13 of ``1e3``.
+    """
+    text = env.str(variable, default="")
+    try:
+        value = type(default)(text or default)
+    except ValueError:
+        value = type(default)(-1)
+    if not 0 <= value < float("inf"):
+        kind = "whole number" if isinstance(default, int) else "number"
+        raise ImproperlyConfigured(f"{variable}={text!r} must be a {kind} of seconds, 0 or more. Mend it in .env.")
+    return value

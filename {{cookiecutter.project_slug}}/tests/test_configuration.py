@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 from other_settings import run_python
 
 from config import engine
-from config.env import database, from_url, whereabouts
+from config.env import database, from_url, seconds, whereabouts
 from dbrouting import checks, reachability
 from dbrouting.aliases import usable_aliases
 from dbrouting.apps import require_settings
@@ -109,6 +109,29 @@ def test_how_long_connections_are_kept_is_a_number(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DATABASE_CONN_MAX_AGE", "a while")
     with pytest.raises(ImproperlyConfigured, match=r"DATABASE_CONN_MAX_AGE='a while' must be a whole number"):
         from_url("reports", "REPORTS_DATABASE_URL", engine.EXAMPLE_URL)
+
+
+@pytest.mark.parametrize("written", ["-1", "soon", "2 min", "1,5", "nan", "inf"])
+def test_what_is_no_number_of_seconds_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("SOME_SECONDS", written)
+
+    with pytest.raises(ImproperlyConfigured, match=f"SOME_SECONDS='{written}' must be a number of seconds, 0 or more"):
+        seconds("SOME_SECONDS", default=2.0)
+
+
+@pytest.mark.parametrize(("written", "read"), [("0", 0), ("0.5", 0.5), ("1e3", 1000), ("", 2)])
+def test_seconds_are_read_as_they_are_written(monkeypatch: pytest.MonkeyPatch, written: str, read: float) -> None:
+    monkeypatch.setenv("SOME_SECONDS", written)
+
+    assert seconds("SOME_SECONDS", default=2.0) == read
+
+
+def test_where_the_default_is_whole_a_fraction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cookie's age of half a second, for instance, would be sent as 0."""
+    monkeypatch.setenv("SOME_SECONDS", "0.5")
+
+    with pytest.raises(ImproperlyConfigured, match=r"SOME_SECONDS='0\.5' must be a whole number of seconds"):
+        seconds("SOME_SECONDS", default=2)
 
 
 def test_under_asgi_no_connection_is_kept() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from config import engine
-from config.env import database, env, from_url, whereabouts
+from config.env import database, env, from_url, seconds, whereabouts
 from dbrouting.mapping import DatabaseMapping
 
 # The alias that takes every write. Any other will do, with DATABASES["default"] = {} beside it.
@@ -49,18 +49,18 @@ PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache"
 # positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS,
 # more than a replica ever lags behind; 0 leaves only the rest of the writing request on the primary.
 REPLICA_POSITIONS = env.bool("REPLICA_POSITIONS", default=True)
-PRIMARY_PIN_SECONDS = env.int("PRIMARY_PIN_SECONDS", default=10)
+PRIMARY_PIN_SECONDS = seconds("PRIMARY_PIN_SECONDS", default=10)
 # How long a client remembers the position; longer than a replica ever lags, but it costs next to nothing.
 PRIMARY_PIN_COOKIE = "primary_pin"
-PRIMARY_PIN_COOKIE_AGE = env.int("PRIMARY_PIN_COOKIE_AGE", default=3600)
+PRIMARY_PIN_COOKIE_AGE = seconds("PRIMARY_PIN_COOKIE_AGE", default=3600)
 # The header that does the cookie's work for clients without cookies, both ways, such as "X-Primary-Pin"; "" for none.
 PRIMARY_PIN_HEADER = env.str("PRIMARY_PIN_HEADER", default="")
 
 # A replica that fails, or lags more than so many seconds, is not chosen until it has been well for the cooldown. Every
 # process looks after its replicas so often; with 0 it never looks, and hears of failures from its own reads alone.
-REPLICA_MAX_LAG_SECONDS = env.float("REPLICA_MAX_LAG_SECONDS", default=30)
-REPLICA_CHECK_SECONDS = env.float("REPLICA_CHECK_SECONDS", default=2)
-REPLICA_COOLDOWN_SECONDS = env.float("REPLICA_COOLDOWN_SECONDS", default=10)
+REPLICA_MAX_LAG_SECONDS = seconds("REPLICA_MAX_LAG_SECONDS", default=30.0)
+REPLICA_CHECK_SECONDS = seconds("REPLICA_CHECK_SECONDS", default=2.0)
+REPLICA_COOLDOWN_SECONDS = seconds("REPLICA_COOLDOWN_SECONDS", default=10.0)
 
 DATABASE_ROUTERS = ["dbrouting.overrides.OverrideRouter", "dbrouting.routers.PrimaryReplicaRouter"]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.PrimaryPinningMiddleware"]

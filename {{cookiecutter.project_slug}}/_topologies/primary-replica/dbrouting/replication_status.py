@@ -137,7 +137,7 @@ def judge_lag(status: Status) -> None:
 
 
 def remedy(alias: str, target: str = "a copy of it") -> str:
-    return f"{variable_of(alias)} in .env must lead to {target}; then run: {AGAIN}"
+    return f"Let {variable_of(alias)} in .env lead to {target}; then run: {AGAIN}"
 
 
 def difference(written: Position, replayed: Position) -> int:

@@ -1,5 +1,6 @@
 """System checks of the primary, its replicas, and what keeps their readers from old rows."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,13 @@ SETTINGS = (
     "REPLICA_DATABASES",
     "REPLICA_MAX_LAG_SECONDS",
     "REPLICA_POSITIONS",
+)
+IN_SECONDS = (
+    "PRIMARY_PIN_COOKIE_AGE",
+    "PRIMARY_PIN_SECONDS",
+    "REPLICA_CHECK_SECONDS",
+    "REPLICA_COOLDOWN_SECONDS",
+    "REPLICA_MAX_LAG_SECONDS",
 )
 MIDDLEWARE = f"{PrimaryPinningMiddleware.__module__}.{PrimaryPinningMiddleware.__qualname__}"
 ROUTER = f"{PrimaryReplicaRouter.__module__}.{PrimaryReplicaRouter.__qualname__}"
@@ -188,15 +196,29 @@ def check_users_are_read_on_the_primary(app_configs: Sequence[AppConfig] | None,
 
 
 @register(TAG)
-def check_pin_seconds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Below 0 every pin would have ended before it began."""
-    if settings.PRIMARY_PIN_SECONDS >= 0:
+def check_seconds(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Below 0 every pin would have ended before it began, and the threads that watch the replicas would die."""
+    return [
+        Error(
+            f"{name} is {value!r}.",
+            hint="Mend it in config/databases.py: it takes a number of seconds, 0 or more.",
+            id="dbrouting.E107",
+        )
+        for name in IN_SECONDS
+        if not isinstance(value := getattr(settings, name), int | float) or not 0 <= value < float("inf")
+    ]
+
+
+@register(TAG)
+def check_pin_header(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Servers drop requests, or the header, if its name has other characters; so they do with an underscore."""
+    if re.fullmatch("[A-Za-z0-9-]*", settings.PRIMARY_PIN_HEADER):
         return []
     return [
         Error(
-            f"PRIMARY_PIN_SECONDS is {settings.PRIMARY_PIN_SECONDS}.",
-            hint="It takes seconds, longer than a replica ever lags behind; 0 pins the writing request only.",
-            id="dbrouting.E107",
+            f"PRIMARY_PIN_HEADER is {settings.PRIMARY_PIN_HEADER!r}, which no header can be called.",
+            hint='It takes letters, digits and hyphens, such as "X-Primary-Pin"; nothing for no header.',
+            id="dbrouting.E112",
         )
     ]
 

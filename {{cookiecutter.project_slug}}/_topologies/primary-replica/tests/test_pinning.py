@@ -7,10 +7,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connections, router
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.utils.decorators import method_decorator
+from django.views import View
 
 from catalogue.factories import CategoryFactory
 from catalogue.models import Category, Product
@@ -92,6 +98,33 @@ def test_a_coroutine_function_reads_the_primary_until_it_returns() -> None:
         return await decorated(), is_pinned_to_primary()
 
     assert asyncio.run(both()) == (True, False)
+
+
+def test_a_class_based_view_reads_the_primary() -> None:
+    class Page(View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse(str(is_pinned_to_primary()))
+
+    decorated = method_decorator(use_primary, name="dispatch")(Page)
+
+    for view in (use_primary(Page.as_view()), decorated.as_view()):
+        response = cast(HttpResponse, view(RequestFactory().get("/")))
+        assert response.content == b"True"
+    assert not is_pinned_to_primary()
+
+
+def test_an_asynchronous_class_based_view_reads_the_primary() -> None:
+    class Page(View):
+        async def get(self, request: HttpRequest) -> HttpResponse:
+            await asyncio.sleep(0)
+            return HttpResponse(str(is_pinned_to_primary()))
+
+    decorated = method_decorator(use_primary, name="dispatch")(Page)
+
+    for view in (use_primary(Page.as_view()), decorated.as_view()):
+        response = async_to_sync(cast(Any, view))(RequestFactory().get("/"))
+        assert response.content == b"True"
+    assert not is_pinned_to_primary()
 
 
 def test_a_task_does_not_pin_its_sibling_by_a_block() -> None:

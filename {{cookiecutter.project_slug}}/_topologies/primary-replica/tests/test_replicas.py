@@ -219,8 +219,13 @@ CACHE_TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATI
             topology_checks.check_users_are_read_on_the_primary,
             "E106",
         ),
+        ({"PRIMARY_PIN_SECONDS": -1}, topology_checks.check_seconds, "E107"),
+        ({"REPLICA_CHECK_SECONDS": float("inf")}, topology_checks.check_seconds, "E107"),
+        ({"REPLICA_MAX_LAG_SECONDS": "30"}, topology_checks.check_seconds, "E107"),
         ({"PRIMARY_PIN_COOKIE": "sessionid"}, topology_checks.check_pin_cookie_is_its_own, "E108"),
         ({"DATABASE_ROUTERS": []}, topology_checks.check_replicas_have_no_tables, "E109"),
+        ({"PRIMARY_PIN_HEADER": "X Primary Pin"}, topology_checks.check_pin_header, "E112"),
+        ({"PRIMARY_PIN_HEADER": "X_PRIMARY_PIN"}, topology_checks.check_pin_header, "E112"),
         (
             {"MIDDLEWARE": [topology_checks.MIDDLEWARE, "django.middleware.cache.UpdateCacheMiddleware"]},
             topology_checks.check_no_page_is_cached_for_all,
@@ -251,6 +256,13 @@ def test_a_missing_primary_is_reported_as_that_alone(settings: Any) -> None:
     settings.PRIMARY_ALIAS = "master"
 
     assert topology_checks.check_every_model_has_a_home(None) == []
+
+
+def test_settings_that_say_what_they_may_are_not_reported(settings: Any) -> None:
+    settings.PRIMARY_PIN_SECONDS, settings.REPLICA_MAX_LAG_SECONDS = 0, 0.5
+    settings.PRIMARY_PIN_HEADER = "X-Primary-Pin"
+
+    assert topology_checks.check_seconds(None) + topology_checks.check_pin_header(None) == []
 
 
 def test_what_stands_before_the_middleware_is_named(settings: Any) -> None:
