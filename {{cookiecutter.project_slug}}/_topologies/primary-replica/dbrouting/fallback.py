@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 
 from dbrouting import health, replication
 from dbrouting.consistency import Position
-from dbrouting.overrides import current_override
+from dbrouting.overrides import current_override, in_database
 from dbrouting.pinning import current_unit
 from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
@@ -52,9 +52,14 @@ class ReplicaConnection(BaseDatabaseWrapper):
 
     def get_new_connection(self, conn_params: Any) -> Any:
         health.watch()
-        if is_left_out(self.alias) and not self.is_meant():
+        if is_left_out(self.alias) and id(self) in _waiting:  # where the primary can answer
             raise LeftOutError(self.alias)
         return super().get_new_connection(conn_params)
+
+    def init_connection_state(self) -> None:
+        """On this server, however far behind: a session's settings are for those who use the connection later, too."""
+        with in_database(self.alias):
+            super().init_connection_state()
 
     def is_meant(self) -> bool:
         override = current_override()
@@ -91,6 +96,8 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def cursor_of_the_primary(self, name: str | None) -> CursorWrapper:
         current_unit().pinned = True
         primary: Any = connections[primary_alias()]
+        if primary.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            name = None
         return cast(CursorWrapper, primary._cursor(name))  # Django's own, which all its public ones call
 
     @contextmanager
@@ -139,30 +146,30 @@ class ReplicaCursor:
     def __exit__(self, *exception: Any) -> None:
         self._cursor.__exit__(*exception)
 
-    def execute(self, *statement: Any) -> Any:
-        self._statement = statement if self._cursor.db is self._replica else None
+    def execute(self, sql: Any, params: Any = None) -> Any:
+        self._statement = (sql, params) if self._cursor.db is self._replica else None
         try:
             with self._replica.waiting() if self._statement else nullcontext():
-                return self._cursor.execute(*statement)
+                return self._cursor.execute(sql, params)
         except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
         return self._move()
 
-    def fetchmany(self, *size: int) -> Any:
+    def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            rows = self._cursor.fetchmany(*size)
+            rows = self._cursor.fetchmany(*args, **kwargs)
         except (OperationalError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
             self._move()
-            rows = self._cursor.fetchmany(*size)
+            rows = self._cursor.fetchmany(*args, **kwargs)
         self._statement = None
         return rows
 
     def _can_move(self, error: Error) -> bool:
         """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
-        if self._statement is None:
+        if self._statement is None or has_transaction(self._replica):
             return False
         if replication.lacks_a_name(error):
             return True
