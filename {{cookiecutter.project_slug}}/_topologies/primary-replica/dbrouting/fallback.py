@@ -27,7 +27,7 @@ _waiting: dict[int, "ReplicaConnection"] = {}
 
 
 class LeftOutError(OperationalError):
-    """Nobody connects to a replica that is out: it may take long to fail."""
+    """Nobody connects to a replica that is out: it may take long to fail. That is no news of its health."""
 
 
 class ReplicaConnection(BaseDatabaseWrapper):
