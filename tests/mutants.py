@@ -632,8 +632,8 @@ FALLBACK = (
     Mutant(
         "one that is left out is tried again",
         "fallback.py",
-        "if self.is_connected() or not is_left_out(self.alias):",
-        "if True:",
+        "if is_left_out(self.alias) and id(self) in _waiting:",
+        "if False:",
         "each object read before waits for the dead server",
     ),
     Mutant(
@@ -660,8 +660,8 @@ FALLBACK = (
     Mutant(
         "a statement that fails is an error page",
         "fallback.py",
-        "            if not self._can_move(error):\n                raise\n        finally:",
-        "            raise\n        finally:",
+        "            if not self._can_move(error):\n                raise\n        return self._move()",
+        "            raise\n        return self._move()",
         "the request that finds the replica dead fails",
     ),
     Mutant(
@@ -675,8 +675,8 @@ FALLBACK = (
     Mutant(
         "a statement is run again after rows were handed out",
         "fallback.py",
-        "            rows = self._cursor.fetchmany(*size)\n        self._statement = None\n",
-        "            rows = self._cursor.fetchmany(*size)\n",
+        "            rows = self._cursor.fetchmany(*args, **kwargs)\n        self._statement = None\n",
+        "            rows = self._cursor.fetchmany(*args, **kwargs)\n",
         "rows come twice",
     ),
     Mutant(

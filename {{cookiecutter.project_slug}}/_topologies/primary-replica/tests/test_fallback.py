@@ -208,6 +208,15 @@ def test_not_in_a_transaction_whose_rows_must_agree(replica: str) -> None:
         Product.objects.using(replica).get()
 
 
+def test_a_transaction_on_it_is_read_there_to_its_end(replica: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a client whose writes it hasn't got."""
+    with transaction.atomic(using=replica):
+        monkeypatch.setattr(ReplicaConnection, "is_fresh", lambda connection: False)
+        Product.objects.using(replica).get()
+
+    assert not is_pinned_to_primary()
+
+
 def test_not_there_either_if_the_cursor_is_older(replica: str) -> None:
     with (
         connections[replica].cursor() as cursor,
