@@ -545,15 +545,15 @@ CONSISTENCY = (
     Mutant(
         "a position is no token for ever",
         "consistency.py",
-        "signer().unsign(token, max_age=settings.PRIMARY_PIN_COOKIE_AGE)",
-        "signer().unsign(token)",
+        "if position == UNKNOWN else settings.PRIMARY_PIN_COOKIE_AGE",
+        "if position == UNKNOWN else 10**9",
         "a token of long ago is believed",
     ),
     Mutant(
         "the time without a position does not end",
         "consistency.py",
-        "            signer().unsign(token, max_age=seconds and seconds + 1)",
-        "            seconds",
+        "settings.PRIMARY_PIN_SECONDS if position == UNKNOWN else settings.PRIMARY_PIN_COOKIE_AGE",
+        "settings.PRIMARY_PIN_COOKIE_AGE",
         "without positions, who wrote once reads the primary for an hour",
     ),
     Mutant(
@@ -632,7 +632,7 @@ FALLBACK = (
     Mutant(
         "one that is left out is tried again",
         "fallback.py",
-        "if is_left_out(self.alias) and not self.is_meant():",
+        "if is_left_out(self.alias) and id(self) in _waiting:",
         "if False:",
         "each object read before waits for the dead server",
     ),
@@ -675,8 +675,8 @@ FALLBACK = (
     Mutant(
         "a statement is run again after rows were handed out",
         "fallback.py",
-        "            rows = self._cursor.fetchmany(*size)\n        self._statement = None\n",
-        "            rows = self._cursor.fetchmany(*size)\n",
+        "            rows = self._cursor.fetchmany(*args, **kwargs)\n        self._statement = None\n",
+        "            rows = self._cursor.fetchmany(*args, **kwargs)\n",
         "rows come twice",
     ),
     Mutant(

@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
-from dbrouting import replication
+from dbrouting import health, replicas, replication
 from dbrouting.aliases import lent
 from dbrouting.consistency import UNKNOWN
 from dbrouting.fallback import ReplicaConnection
@@ -69,6 +69,13 @@ def unit() -> Iterator[UnitOfWork]:
     """Each test is a unit of work: what one test writes doesn't pin the next."""
     with unit_of_work():
         yield current_unit()
+
+
+@pytest.fixture(autouse=True)
+def _every_replica_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an earlier test did to it."""
+    monkeypatch.setattr(replicas, "_left_out", {})
+    monkeypatch.setattr(health, "_health", {})
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def lacks_a_name(error: BaseException) -> bool:
 def code_of(error: BaseException) -> int:
     """The server's or the driver's number; 0 if there is none."""
     code, *_ = (*error.__cause__.args, 0) if error.__cause__ else (0,)
-    return int(code)
+    return code if isinstance(code, int) else 0
 
 
 def socket_of(connection: Any) -> int:

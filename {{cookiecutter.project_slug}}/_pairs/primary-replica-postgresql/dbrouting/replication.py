@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db import InterfaceError
+
 from dbrouting.consistency import Position
 
 # What the numbers of two positions differ by.
@@ -46,7 +48,12 @@ def replayed(cursor: Any) -> Position:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether ``error`` is the server's: another may answer. Errors of connections have no SQLSTATE."""
+    """Whether ``error`` is the server's: another may answer. Errors of connections have no SQLSTATE.
+
+    Nor has the driver's about how it is used, such as a cursor after it was closed.
+    """
+    if isinstance(error, InterfaceError):
+        return False
     sqlstate = getattr(error.__cause__, "sqlstate", None)
     return sqlstate is None or sqlstate.startswith(FAILURES)
 

@@ -66,10 +66,9 @@ def token_of(position: Position) -> str:
 def read_token(token: str) -> Position | None:
     """The position in ``token``; ``None`` if it is over, or if it isn't ours: that is logged, and no error."""
     try:
-        position = Position.parse(signer().unsign(token, max_age=settings.PRIMARY_PIN_COOKIE_AGE))
-        if position == UNKNOWN:
-            seconds = settings.PRIMARY_PIN_SECONDS
-            signer().unsign(token, max_age=seconds and seconds + 1)  # the signature's time has no fractions
+        position = Position.parse(signer().unsign(token))
+        seconds = settings.PRIMARY_PIN_SECONDS if position == UNKNOWN else settings.PRIMARY_PIN_COOKIE_AGE
+        signer().unsign(token, max_age=seconds and seconds + 1)  # the signature's time has no fractions
     except SignatureExpired:
         ignore("expired", logging.DEBUG)
     except BadSignature:

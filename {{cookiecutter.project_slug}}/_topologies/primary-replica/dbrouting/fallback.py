@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 
 from dbrouting import health, replication
 from dbrouting.consistency import Position
-from dbrouting.overrides import current_override
+from dbrouting.overrides import current_override, in_database
 from dbrouting.pinning import current_unit, require_read
 from dbrouting.probing import leads_to_the_primary
 from dbrouting.replicas import is_left_out, primary_alias
@@ -27,7 +27,7 @@ _waiting: dict[int, "ReplicaConnection"] = {}
 
 
 class LeftOutError(OperationalError):
-    """Nobody connects to a replica that is out: it may take long to fail."""
+    """Nobody connects to a replica that is out: it may take long to fail. That is no news of its health."""
 
 
 class ReplicaConnection(BaseDatabaseWrapper):
@@ -51,10 +51,16 @@ class ReplicaConnection(BaseDatabaseWrapper):
         return cast(CursorWrapper, ReplicaCursor(self.cursor_of_the_primary(name), self, name))
 
     def get_new_connection(self, conn_params: Any) -> Any:
-        health.watch()
-        if is_left_out(self.alias) and not self.is_meant():
+        if not self.is_meant():  # a command that looks at servers needs nobody else to
+            health.watch()
+        if is_left_out(self.alias) and id(self) in _waiting:  # where the primary can answer
             raise LeftOutError(self.alias)
         return super().get_new_connection(conn_params)
+
+    def init_connection_state(self) -> None:
+        """On this server, however far behind: a session's settings are for those who use the connection later, too."""
+        with in_database(self.alias):
+            super().init_connection_state()
 
     def is_meant(self) -> bool:
         override = current_override()
@@ -91,6 +97,8 @@ class ReplicaConnection(BaseDatabaseWrapper):
     def cursor_of_the_primary(self, name: str | None) -> CursorWrapper:
         current_unit().pinned = True
         primary: Any = connections[primary_alias()]
+        if primary.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            name = None
         return cast(CursorWrapper, primary._cursor(name))  # Django's own, which all its public ones call
 
     @contextmanager
@@ -140,41 +148,41 @@ class ReplicaCursor:
     def __exit__(self, *exception: Any) -> None:
         self._cursor.__exit__(*exception)
 
-    def execute(self, *statement: Any) -> Any:
-        require_read(statement[0], self._replica.alias)
-        self._statement = statement if self._cursor.db is self._replica else None
+    def execute(self, sql: Any, params: Any = None) -> Any:
+        require_read(sql, self._replica.alias)
+        self._statement = (sql, params) if self._cursor.db is self._replica else None
         try:
             with self._replica.waiting() if self._statement else nullcontext():
-                return self._cursor.execute(*statement)
+                return self._cursor.execute(sql, params)
         except (OperationalError, ProgrammingError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
         return self._move()
 
-    def executemany(self, sql: Any, params: Any) -> Any:
+    def executemany(self, sql: Any, param_list: Any) -> Any:
         require_read(sql, self._replica.alias)
-        return self._cursor.executemany(sql, params)
+        return self._cursor.executemany(sql, param_list)
 
-    def callproc(self, name: str, *arguments: Any) -> Any:
+    def callproc(self, procname: str, *args: Any, **kwargs: Any) -> Any:
         """Nobody knows what a procedure does; the replica's session would refuse to write."""
         if self._cursor.db is not self._replica:
-            raise OperationalError(f"{self._replica.alias!r} can't run {name}() now, and the primary is not to.")
-        return self._cursor.callproc(name, *arguments)
+            raise OperationalError(f"{self._replica.alias!r} can't run {procname}() now, and the primary is not to.")
+        return self._cursor.callproc(procname, *args, **kwargs)
 
-    def fetchmany(self, *size: int) -> Any:
+    def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            rows = self._cursor.fetchmany(*size)
+            rows = self._cursor.fetchmany(*args, **kwargs)
         except (OperationalError, InterfaceError) as error:
             if not self._can_move(error):
                 raise
             self._move()
-            rows = self._cursor.fetchmany(*size)
+            rows = self._cursor.fetchmany(*args, **kwargs)
         self._statement = None
         return rows
 
     def _can_move(self, error: Error) -> bool:
         """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
-        if self._statement is None:
+        if self._statement is None or has_transaction(self._replica):
             return False
         if replication.lacks_a_name(error):
             return True

@@ -58,7 +58,7 @@ def note_failure(alias: str, error: BaseException | str) -> None:
         _health[alias] = Health("out", reason, summary, since)
     if before.state == "in":
         seconds = settings.REPLICA_COOLDOWN_SECONDS
-        logger.warning("The replica %r is out, others are read for %g seconds at least: %s", alias, seconds, reason)
+        logger.warning("The replica %r is out, and not read for %g seconds at least: %s", alias, seconds, reason)
         replica_state_changed.send_robust(Health, alias=alias, state="out", reason=reason)
 
 

@@ -4,25 +4,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, OperationalError, ProgrammingError, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from catalogue.models import Product
-from dbrouting import health, replicas, replication
+from dbrouting import health, replication
+from dbrouting.fallback import ReplicaConnection
 from dbrouting.overrides import in_database
 from dbrouting.pinning import ReplicaWriteError, is_pinned_to_primary, unit_of_work
-from dbrouting.replicas import choose_replica, is_left_out, replica_weights
+from dbrouting.replicas import choose_replica, is_left_out
 
 NOWHERE = {"HOST": "127.0.0.1", "PORT": "1", "NAME": "file:/nowhere/at-all.sqlite3?mode=ro"}
-
-
-@pytest.fixture(autouse=True)
-def _every_replica_is_well() -> Iterator[None]:
-    yield
-    for alias in replica_weights():
-        replicas.take_back(alias)
-    health._health.clear()
 
 
 @pytest.fixture
@@ -138,6 +131,40 @@ def test_who_means_this_server_hears_that_it_is_dead(dead_replica: str) -> None:
         Product.objects.using(dead_replica).get()
 
 
+def test_who_means_this_server_gets_it_also_while_it_is_out(replica: str) -> None:
+    """It may be late, and good enough for a report."""
+    BaseDatabaseWrapper.close(connections[replica])
+    health.note_failure(replica, "it is late")
+
+    with transaction.atomic(using=replica):
+        assert Product.objects.using(replica).get().slug == "sencha"
+
+
+def test_the_version_that_queries_are_compiled_for_is_the_primarys(dead_replica: str) -> None:
+    never_connected = connections[dead_replica].copy()
+
+    assert never_connected.get_database_version() == connections["default"].get_database_version()
+
+
+def test_a_primary_that_takes_no_cursors_on_the_server_gets_none(
+    dead_replica: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgBouncer may stand in front of it, and not in front of the replica."""
+    primary: Any = connections["default"]
+    open_cursor, names = primary._cursor, []
+
+    def note(name: str | None = None) -> CursorWrapper:
+        names.append(name)
+        return open_cursor(name)  # type: ignore[no-any-return]  # Django's own
+
+    monkeypatch.setattr(primary, "_cursor", note)
+    monkeypatch.setitem(primary.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+
+    list(Product.objects.iterator())
+
+    assert set(names) == {None}
+
+
 def test_when_the_primary_is_dead_too_its_own_error_is_raised(
     dead_replica: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +197,13 @@ def test_raw_sql_too(replica: str) -> None:
         assert cursor.fetchone() == (10,)
 
 
+def test_raw_sql_whose_arguments_have_names(replica: str) -> None:
+    with connections[replica].cursor() as cursor:
+        cursor.execute(sql="SELECT stock FROM catalogue_product WHERE slug = %s", params=["sencha"])
+
+        assert list(cursor.fetchmany(size=1)) == [(10,)]
+
+
 def test_not_in_a_transaction_whose_rows_must_agree(replica: str) -> None:
     with (
         pytest.raises(OperationalError),
@@ -177,6 +211,25 @@ def test_not_in_a_transaction_whose_rows_must_agree(replica: str) -> None:
         connections[replica].execute_wrapper(failing(OperationalError("it has just gone"))),
     ):
         Product.objects.using(replica).get()
+
+
+def test_a_transaction_on_it_is_read_there_to_its_end(replica: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a client whose writes it hasn't got."""
+    with transaction.atomic(using=replica):
+        monkeypatch.setattr(ReplicaConnection, "is_fresh", lambda connection: False)
+        Product.objects.using(replica).get()
+
+    assert not is_pinned_to_primary()
+
+
+def test_not_there_either_if_the_cursor_is_older(replica: str) -> None:
+    with (
+        connections[replica].cursor() as cursor,
+        pytest.raises(OperationalError),
+        transaction.atomic(using=replica),
+        connections[replica].execute_wrapper(failing(OperationalError("it has just gone"))),
+    ):
+        cursor.execute("SELECT 1")
 
 
 def test_a_mistake_in_the_statement_is_no_failure_of_the_server(replica: str) -> None:
@@ -203,6 +256,27 @@ def test_a_mistake_that_the_driver_finds_is_no_failure_either(replica: str) -> N
         Product.objects.get()
 
     assert not is_left_out(replica)
+
+
+def test_nor_is_a_cursor_that_was_closed(replica: str) -> None:
+    cursor = connections[replica].cursor()
+    cursor.close()
+
+    with pytest.raises((InterfaceError, ProgrammingError)):
+        cursor.execute("SELECT 1")
+
+    assert not is_left_out(replica)
+
+
+def test_a_connection_is_set_up_on_its_own_server(replica: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a client whose writes it hasn't got: others use the connection after this one."""
+    monkeypatch.setattr(ReplicaConnection, "is_fresh", lambda connection: False)
+    connection = connections[replica].copy()
+
+    connection.connect()
+
+    BaseDatabaseWrapper.close(connection)  # SQLite's own spares databases in memory
+    assert not is_pinned_to_primary()
 
 
 def test_an_error_that_another_server_would_have_is_not_asked_of_another(
