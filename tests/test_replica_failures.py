@@ -93,7 +93,7 @@ def test_a_frozen_replica_holds_up_those_who_read_it_and_misleads_nobody(shop: S
             load.during("all is well", 2)
             load.until_read_from(replica)
             try:
-                load.during("one frozen", 20, replica.freeze)
+                load.during("one frozen", 12, replica.freeze)
             finally:
                 replica.thaw()
             load.during("thawed", 2)
