@@ -149,8 +149,8 @@ class ReplicaCursor:
         self._cursor.__exit__(*exception)
 
     def execute(self, sql: Any, params: Any = None) -> Any:
-        require_read(sql, self._replica.alias)
-        self._statement = (sql, params) if self._cursor.db is self._replica else None
+        self._statement = (sql, params) if self._is_of_the_replica() else None
+        self._require_read(sql)
         try:
             with self._replica.waiting() if self._statement else nullcontext():
                 return self._cursor.execute(sql, params)
@@ -160,12 +160,12 @@ class ReplicaCursor:
         return self._move()
 
     def executemany(self, sql: Any, param_list: Any) -> Any:
-        require_read(sql, self._replica.alias)
+        self._require_read(sql)
         return self._cursor.executemany(sql, param_list)
 
     def callproc(self, procname: str, *args: Any, **kwargs: Any) -> Any:
         """Nobody knows what a procedure does; the replica's session would refuse to write."""
-        if self._cursor.db is not self._replica:
+        if not self._is_of_the_replica():
             raise OperationalError(f"{self._replica.alias!r} can't run {procname}() now, and the primary is not to.")
         return self._cursor.callproc(procname, *args, **kwargs)
 
@@ -179,6 +179,14 @@ class ReplicaCursor:
             rows = self._cursor.fetchmany(*args, **kwargs)
         self._statement = None
         return rows
+
+    def _is_of_the_replica(self) -> bool:
+        return self._cursor.db is self._replica
+
+    def _require_read(self, sql: Any) -> None:
+        """As the replica's own connection does."""
+        if not self._is_of_the_replica():
+            require_read(sql, self._replica.alias)
 
     def _can_move(self, error: Error) -> bool:
         """Whether the primary may answer otherwise. A migration that has yet to come is no fault of the replica's."""
