@@ -618,15 +618,15 @@ FALLBACK = (
     Mutant(
         "an override is not strict",
         "fallback.py",
-        "return (override is not None and override.read == self.alias) or has_transaction(self)",
-        "return has_transaction(self)",
+        "return is_named or self.is_opening or has_transaction(self) or not is_replica(self.alias)",
+        "return self.is_opening or has_transaction(self) or not is_replica(self.alias)",
         "a command that looks at a replica is answered by the primary",
     ),
     Mutant(
         "a transaction on a replica is not strict",
         "fallback.py",
-        "return (override is not None and override.read == self.alias) or has_transaction(self)",
-        "return override is not None and override.read == self.alias",
+        "return is_named or self.is_opening or has_transaction(self) or not is_replica(self.alias)",
+        "return is_named or self.is_opening or not is_replica(self.alias)",
         "half of a transaction's reads are another server's",
     ),
     Mutant(

@@ -16,10 +16,10 @@ from django.db.backends.utils import CursorWrapper
 
 from dbrouting import health, replication
 from dbrouting.consistency import Position
-from dbrouting.overrides import current_override, in_database
+from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit, require_read
 from dbrouting.probing import leads_to_the_primary
-from dbrouting.replicas import is_left_out, primary_alias
+from dbrouting.replicas import is_left_out, is_replica, primary_alias
 from dbrouting.routers import has_transaction
 
 # Connections that wait for an answer, by their id.
@@ -36,6 +36,8 @@ class ReplicaConnection(BaseDatabaseWrapper):
     Nothing is turned away where the caller means this very server: inside ``in_database`` of its alias, or in a
     transaction on it.
     """
+
+    is_opening = False
 
     def _cursor(self, name: str | None = None) -> CursorWrapper:
         open_cursor: Callable[..., CursorWrapper] = super()._cursor  # type: ignore[misc]  # which the stubs leave out
@@ -59,12 +61,17 @@ class ReplicaConnection(BaseDatabaseWrapper):
 
     def init_connection_state(self) -> None:
         """On this server, however far behind: a session's settings are for those who use the connection later, too."""
-        with in_database(self.alias):
+        self.is_opening = True
+        try:
             super().init_connection_state()
+        finally:
+            self.is_opening = False
 
     def is_meant(self) -> bool:
+        """Whether no other server will do. Django also makes connections of no alias, to a server as such."""
         override = current_override()
-        return (override is not None and override.read == self.alias) or has_transaction(self)
+        is_named = override is not None and override.read == self.alias
+        return is_named or self.is_opening or has_transaction(self) or not is_replica(self.alias)
 
     def is_fresh(self) -> bool:
         """Whether this connection's server has replayed what the unit's client wrote."""
