@@ -31,8 +31,9 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 PACKAGES = "accounts catalogue config dbrouting demo orders reference tenants tests"
 DEPENDENCIES = """
 asgiref django django-dynamic-db-router django-environ django-migration-linter django-stubs django-stubs-ext
-dynamic-db-router environ factory factory-boy faker gunicorn mypy mysqlclient pre-commit psycopg psycopg-binary
-psycopg-pool pymysql pytest pytest-django pytest-xdist ruff sqlparse tqdm types-pymysql types-tqdm tzdata uvicorn
+dynamic-db-router environ factory factory-boy faker gunicorn hypothesis mypy mysqlclient pre-commit psycopg
+psycopg-binary psycopg-pool pymysql pytest pytest-django pytest-xdist ruff sqlparse tqdm types-pymysql types-tqdm tzdata
+uvicorn
 """
 SERVER_DATABASES = "information-schema mysql performance-schema postgres sys template0 template1"
 RESERVED = frozenset(f"{PACKAGES} {DEPENDENCIES} {SERVER_DATABASES}".split())

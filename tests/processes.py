@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,12 @@ def environment(**changes: str) -> dict[str, str]:
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     uv = {"UV_PYTHON": os.path.realpath(sys.executable), "UV_PYTHON_DOWNLOADS": "never"}
-    return {**kept, **uv, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **changes}
+    # What a project's tests leave behind is none of its files.
+    clean = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(tempfile.gettempdir(), "hypothesis")),
+    }
+    return {**kept, **uv, **clean, "PATH": path, **changes}
 
 
 def run(project: Path, *command: str, stdin: str = "", seconds: float = TIMEOUT, **changes: str) -> str:
