@@ -25,7 +25,7 @@ from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).parent.parent
 sys.path.insert(0, str(TEMPLATE / "tests"))
-from servers import Cluster, postgresql_cluster  # noqa: E402
+from servers import Cluster, postgresql_cluster  # noqa: E402  found by the line before
 
 TURNS = 20
 DATABASE = "bench"
