@@ -16,7 +16,8 @@ from django.urls import path
 
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
-from dbrouting.consistency import UNKNOWN, signer, token_of
+from dbrouting import replication
+from dbrouting.consistency import UNKNOWN, Position, read_token, signer, token_of
 from dbrouting.middleware import PrimaryPinningMiddleware
 from dbrouting.overrides import current_override, in_database
 from dbrouting.pinning import UnitOfWork, current_unit, is_pinned_to_primary, pin_to_primary, use_primary
@@ -374,6 +375,14 @@ def test_a_forged_cookie_is_ignored(client: Client, forge: Any) -> None:
 
     assert response.status_code == 200
     assert is_replica(sources(response)[0])
+
+
+def test_a_transaction_around_the_request_has_no_position_yet(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a test: a replica that has come so far may still lack what is written."""
+    monkeypatch.setattr(replication, "written", lambda cursor: Position("c", (("", 1),)))
+    response = client.get("/write/")
+
+    assert read_token(response.cookies[COOKIE].value) == UNKNOWN
 
 
 def test_zero_seconds_switch_the_cookie_off(client: Client, settings: Any) -> None:
