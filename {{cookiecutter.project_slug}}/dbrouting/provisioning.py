@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -88,7 +88,7 @@ class Server:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
-        session = connection.copy()  # a session of its own, so that no migration can end it
+        session = connection.copy(alias=NO_DB_ALIAS)  # a session of its own, so that no migration can end it
         session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
         stack.callback(session.close)
         stack.callback(session.rollback)  # closing a session ends its transaction too, but a moment later
