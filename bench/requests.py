@@ -98,7 +98,9 @@ def make_project(folder: Path, url: str, isolation: str) -> Path:
 
 def measure(project: Path, **environment: str) -> float:
     """Microseconds a request."""
-    return float(run(project, "-c", MEASURE, str(TENANTS), **{"DJANGO_SETTINGS_MODULE": "config.settings"} | environment))
+    return float(
+        run(project, "-c", MEASURE, str(TENANTS), **{"DJANGO_SETTINGS_MODULE": "config.settings"} | environment)
+    )
 
 
 def run(project: Path, *arguments: str, **environment: str) -> str:

@@ -18,7 +18,7 @@ PER_REQUEST = {"middleware.py", "consistency.py", "replication.py", "hosts.py", 
 PER_REQUEST_LIMIT = 200
 # Beside the routing: the database backend, whose connections are taken on each request.
 BACKEND = {"stock.py", "wrapper.py", "base.py", "sessions.py", "transactions.py"}
-BACKEND_LIMIT = 300
+BACKEND_LIMIT = 400
 ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
