@@ -25,8 +25,8 @@ import os
 from config.settings import *
 from dbrouting.mapping import DatabaseMapping
 
-PLACE = {"schema": {"OPTIONS": {**DATABASES["default"]["OPTIONS"], "options": "-c search_path=conn_bench_t0"}},
-         "database": {"NAME": "conn_bench_t0"}}[os.environ["ISOLATION"]]
+PLACE = {"schema": {"OPTIONS": {**DATABASES["default"]["OPTIONS"], "options": "-c search_path=bench_t0"}},
+         "database": {"NAME": "bench_t0"}}[os.environ["ISOLATION"]]
 DATABASES = DatabaseMapping({"default": {**DATABASES["default"], **PLACE, "CONN_MAX_AGE": None}})
 MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("dbrouting")]
 DATABASE_ROUTERS = []
@@ -68,7 +68,7 @@ def main(url: str, pgbouncer: str) -> None:
     for isolation in ("schema", "database"):
         with tempfile.TemporaryDirectory() as folder:
             project = make_project(Path(folder), url, isolation)
-            ways = {"one database": {"DJANGO_SETTINGS_MODULE": "bench_plain"}, "warm": {}}
+            ways = {"one database": {"DJANGO_SETTINGS_MODULE": "bench_plain"}}
             ways["warm"] = {"TENANT_MAX_CONNECTIONS": str(TENANTS)}
             if pgbouncer:
                 pooled = url.replace(str(urlsplit(url).port), pgbouncer) + "?pgbouncer=true"
@@ -85,7 +85,7 @@ def make_project(folder: Path, url: str, isolation: str) -> Path:
     answers = {"project_name": "bench", "topology": "subdomain-tenant", "database_engine": "postgresql"}
     answers["tenant_isolation"] = isolation
     project = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder), extra_context=answers))
-    os.environ |= {"DATABASE_URL": url, "TENANT_DATABASE_PREFIX": "conn_bench", "DJANGO_DEBUG": "False"}
+    os.environ |= {"DATABASE_URL": url, "TENANT_DATABASE_PREFIX": "bench", "DJANGO_DEBUG": "False"}
     os.environ |= {"DATABASE_ADMIN_URL": "", "DJANGO_USE_HTTPS": "False", "DJANGO_ALLOWED_HOSTS": "*"}
     os.environ |= {"ISOLATION": isolation, "TENANT_LOOKUP_SECONDS": "60"}
     (project / "bench_plain.py").write_text(PLAIN)
@@ -99,7 +99,7 @@ def make_project(folder: Path, url: str, isolation: str) -> Path:
 def measure(project: Path, **environment: str) -> float:
     """Microseconds a request."""
     return float(
-        run(project, "-c", MEASURE, str(TENANTS), **{"DJANGO_SETTINGS_MODULE": "config.settings"} | environment)
+        run(project, "-c", MEASURE, str(TENANTS), **{"DJANGO_SETTINGS_MODULE": "config.settings"}, **environment)
     )
 
 
