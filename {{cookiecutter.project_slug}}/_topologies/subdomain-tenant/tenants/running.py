@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -21,12 +21,10 @@ from tenants.models import Tenant
 
 # What options that take an alias are called; "--backend" of a task queue, say, has the same default.
 DATABASE_OPTIONS = frozenset({"database", "using"})
-# They migrate, or make databases: for one tenant or for all, but in their own way.
-INSTEAD = {"migrate": "migrate_tenants", "bootstrap": "migrate", "test": "pytest", "testserver": "testserver"}
-# They serve, or work through a queue, until they are ended, or are about the project's files.
+# They make or change the tables of all databases, serve or work until they are ended, or are about files.
 OF_THE_PROJECT = frozenset(
     {
-        *("runserver", "db_worker"),
+        *("bootstrap", "runserver", "test", "testserver", "db_worker"),
         *("makemigrations", "optimizemigration", "squashmigrations", "lintmigrations"),
         *("makemessages", "compilemessages", "collectstatic", "findstatic", "startapp", "startproject"),
     }
@@ -85,9 +83,9 @@ def run(tenant: Tenant, name: str, arguments: list[str], **streams: Any) -> None
 
 def fetch(name: str) -> BaseCommand:
     """The command as ``manage.py`` finds it, and its words for one that there isn't."""
-    command = ManagementUtility([program(), name]).fetch_command(name)
+    command: Any = ManagementUtility([program(), name]).fetch_command(name)
     command._called_from_command_line = True
-    return command
+    return cast(BaseCommand, command)
 
 
 def parse(command: BaseCommand, name: str, arguments: list[str], alias: str) -> dict[str, Any]:
@@ -105,8 +103,8 @@ def give_default(parser: CommandParser, alias: str) -> None:
 
 def require_runnable(name: str) -> None:
     """Raise CommandError for what has no tenant to be run for, or knows its tenants itself."""
-    if other := INSTEAD.get(name):
-        raise CommandError(f"`{name}` is not run tenant by tenant. Type: python manage.py {other}")
+    if name == "migrate":
+        raise CommandError("`migrate` takes its turn with others at a tenant. Type: python manage.py migrate_tenants")
     if get_commands().get(name) == TENANTS_APP:
         raise CommandError(f"`{name}` knows its tenants itself. Type: python manage.py {name} --help")
     if name in OF_THE_PROJECT:

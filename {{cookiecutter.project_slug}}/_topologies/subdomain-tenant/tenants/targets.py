@@ -20,6 +20,8 @@ from tenants.models import Domain, Tenant
 from tenants.services import TenantError, create_tenant, default_host, get_tenants
 
 DEMO_TENANTS = ("acme", "globex")
+# What was killed half-way is finished by the same command.
+AGAIN = {Tenant.State.CREATING.value: "create_tenant", Tenant.State.DELETING.value: "delete_tenant"}
 
 
 class TenantTargets(DatabaseTargets):
@@ -151,8 +153,15 @@ def tenant_names(options: dict[str, Any]) -> list[str]:
 
 
 def tenants(names: list[str] | None = None) -> list[Tenant]:
-    """The tenants called so, or all of them."""
+    """The tenants called so, or all that there is something to be done for: half-made ones have no rows yet."""
     try:
-        return get_tenants(names)
+        found = get_tenants(names)
     except TenantError as error:
         raise CommandError(str(error)) from None
+    half = [tenant for tenant in found if tenant.state in AGAIN]
+    if names and half:
+        raise CommandError(
+            f"The tenant {half[0].name!r} is not whole: its state is {half[0].state}. To finish that, type: "
+            f"python manage.py {AGAIN[half[0].state]} {half[0].name}"
+        )
+    return [tenant for tenant in found if tenant not in half]

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.running import raise_failures, run_on_tenants
-from tenants.services import TenantError, get_tenants
+from tenants.targets import tenants
 
 
 class Command(BaseCommand):
@@ -22,13 +22,10 @@ class Command(BaseCommand):
             words = words[1:]
         if not words:
             raise CommandError("Which command? For instance: python manage.py run_on_tenants --all clearsessions")
-        try:
-            tenants = get_tenants(options["tenant"])
-        except TenantError as error:
-            raise CommandError(str(error)) from None
+        chosen = tenants(options["tenant"])
         streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
-        failures = run_on_tenants(tenants, words, self.announce, show_traceback=options["traceback"], **streams)
-        raise_failures(failures, words, len(tenants))
+        failures = run_on_tenants(chosen, words, self.announce, show_traceback=options["traceback"], **streams)
+        raise_failures(failures, words, len(chosen))
 
     def announce(self, text: str) -> None:
         """Beside the output, which may be piped into a file."""
