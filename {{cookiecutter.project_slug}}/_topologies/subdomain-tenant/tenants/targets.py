@@ -30,6 +30,9 @@ class TenantTargets(DatabaseTargets):
     Called by code that works for a tenant, or for the shared site, a command acts on that one.
     """
 
+    kind = "tenants"
+    again = "--tenant=NAME"
+
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(

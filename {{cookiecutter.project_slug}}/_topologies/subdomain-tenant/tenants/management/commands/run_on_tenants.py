@@ -23,6 +23,8 @@ class Command(BaseCommand):
         if not words:
             raise CommandError("Which command? For instance: python manage.py run_on_tenants --all clearsessions")
         chosen = tenants(options["tenant"])
+        if not chosen:
+            self.stderr.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
         failures = run_on_tenants(chosen, words, self.announce, show_traceback=options["traceback"], **streams)
         raise_failures(failures, words, len(chosen))
