@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from dbrouting.aliases import apps_on, is_dummy, migratable_aliases, usable_aliases
 from dbrouting.overrides import current_override, in_database
+from dbrouting.provisioning import migration_lock
 
 Target = tuple[str, AbstractContextManager[object]]
 
@@ -117,6 +118,10 @@ class DatabaseTargets:
         for alias in usable_aliases():
             if apps_on(alias):
                 yield Access(connections.settings[alias], connections.settings[alias]["NAME"])
+
+    def lock(self, alias: str) -> AbstractContextManager[object]:
+        """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
+        return migration_lock(connections[alias])
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """What surrounds the migration of ``alias``: a package's data migrations know of routers only."""

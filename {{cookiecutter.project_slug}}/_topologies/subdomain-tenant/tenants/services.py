@@ -13,12 +13,9 @@ from dbrouting.provisioning import create_database, database_exists, drop_databa
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
 from dbrouting.tenant_names import alias_of
+from tenants.errors import TenantError
 from tenants.models import Domain, Tenant
 from tenants.validators import validate_name
-
-
-class TenantError(Exception):
-    """What was asked for can't be done; the message says why, and what to do."""
 
 
 def create_tenant(name: str, *hosts: str, verbosity: int = 0) -> Tenant:

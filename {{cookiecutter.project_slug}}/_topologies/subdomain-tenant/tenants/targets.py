@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +16,10 @@ from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
 from dbrouting.tenant_names import key_of
+from tenants.errors import TenantError
+from tenants.locks import tenant_lock
 from tenants.models import Domain, Tenant
-from tenants.services import TenantError, create_tenant, default_host, get_tenants
+from tenants.services import create_tenant, default_host, get_tenants
 
 DEMO_TENANTS = ("acme", "globex")
 
@@ -130,6 +132,16 @@ class TenantTargets(DatabaseTargets):
         yield Access(
             settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
         )
+
+    @contextmanager
+    def lock(self, alias: str) -> Iterator[None]:
+        """A tenant's is its own, which who makes or removes it holds too."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(super().lock(alias) if key_of(alias) is None else tenant_lock(alias))
+            except TenantError as error:
+                raise CommandError(str(error)) from None
+            yield
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """Its tenant is not active, and who makes it may work for the shared site: neither may decide."""

@@ -27,8 +27,9 @@ from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, shared_co
 from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, key_of
 from reference.models import Currency
 from tenants import services, targets
+from tenants.errors import TenantError
 from tenants.models import Domain, Tenant
-from tenants.services import TenantError, create_tenant
+from tenants.services import create_tenant
 from tenants.targets import TenantTargets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]

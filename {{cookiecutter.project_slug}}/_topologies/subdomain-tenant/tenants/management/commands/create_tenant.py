@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from tenants.services import TenantError, create_tenant
+from tenants.errors import TenantError
+from tenants.services import create_tenant
 
 
 class Command(BaseCommand):
