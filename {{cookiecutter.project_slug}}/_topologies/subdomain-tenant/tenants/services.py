@@ -249,11 +249,14 @@ def require_free_name(name: str) -> None:
 
 def require_whole(tenant: Tenant) -> None:
     """Raise TenantError if nobody may do anything with it but make it again or remove it."""
-    if tenant.state not in WHOLE:
-        raise TenantError(
-            f"The tenant {tenant.name!r} is in the state {tenant.state!r}: a command is at work on it, or was killed. "
-            f"If none is, run it again, or remove the tenant: python manage.py delete_tenant {tenant.name}"
-        )
+    if tenant.state in WHOLE:
+        return
+    name = tenant.name
+    again = f"create_tenant {name} (or clone_tenant SOURCE {name}), or " if tenant.state == State.CREATING else ""
+    raise TenantError(
+        f"The tenant {name!r} is not whole: its state is {tenant.state}. A command is at work on it, or was killed. If "
+        f"it was, run it again: python manage.py {again}delete_tenant {name}"
+    )
 
 
 def require_own_place(key: str) -> None:

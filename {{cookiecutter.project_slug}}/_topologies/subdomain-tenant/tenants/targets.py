@@ -140,10 +140,8 @@ class TenantTargets(DatabaseTargets):
     def lock(self, alias: str) -> Iterator[None]:
         """A tenant's is its own, which who makes or removes it holds too."""
         with ExitStack() as stack:
-            try:
+            with explained():
                 stack.enter_context(super().lock(alias) if key_of(alias) is None else tenant_lock(alias))
-            except TenantError as error:
-                raise CommandError(str(error)) from None
             yield
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:

@@ -234,7 +234,7 @@ def test_what_is_half_made_is_shown_and_can_only_be_deleted(client: Client) -> N
         client.post(page_of("initech"), domains(name="hooli"), follow=True),
         client.post(page_of("initech", "clone"), {"name": "hooli"}),
     ):
-        assert "is in the state &#x27;creating&#x27;" in told(response)
+        assert "its state is creating" in told(response)
     assert "Deleted" in told(client.post(page_of("initech", "delete"), {"name": "initech"}, follow=True))
 
 
