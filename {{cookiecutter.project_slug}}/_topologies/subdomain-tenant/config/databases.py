@@ -50,6 +50,17 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
     return None if key is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{key}", SHARED_DATABASE)
 
 
+def place_beside_tenants(name: str) -> dict[str, Any]:
+    """The configuration of ``<prefix>__<name>``, which is no tenant's: their keys hold no double underscore."""
+    config = tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}__{name}", SHARED_DATABASE)
+    if config is None:
+        raise ImproperlyConfigured(
+            f"The shared database is called {TENANT_DATABASE_PREFIX}__{name}, which is kept for making tenants. Set "
+            "TENANT_DATABASE_PREFIX in .env to another."
+        )
+    return config
+
+
 def tenant_aliases() -> Iterable[str]:
     """The aliases of all tenants, from their table; for commands that act on every database."""
     from tenants.services import tenant_aliases
