@@ -4,18 +4,20 @@ import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from django.db import connections
 from django.test import AsyncClient, Client, SimpleTestCase
 
+from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from dbrouting.tenant_names import alias_of
 from tenants.models import Domain, Tenant
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
-ACME, GLOBEX = (CurrentTenant(f"id of {name}", name, alias_of(name)) for name in ("acme", "globex"))
+ACME, GLOBEX = (CurrentTenant(str(uuid5(NAMESPACE_DNS, name)), name, alias_of(name)) for name in ("acme", "globex"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,10 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
+    sites.clear()
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         for tenant in (ACME, GLOBEX):
-            row, _ = Tenant.objects.get_or_create(name=tenant.name)
+            is_active = {"id": tenant.id, "state": Tenant.State.ACTIVE}
+            row, _ = Tenant.objects.get_or_create(name=tenant.name, defaults=is_active)
             Domain.objects.get_or_create(host=f"{tenant.name}.localhost", tenant=row)
     with nullcontext() if request.node.get_closest_marker("no_tenant") else tenant_context(ACME):
         yield

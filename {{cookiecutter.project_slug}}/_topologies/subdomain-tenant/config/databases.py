@@ -5,11 +5,11 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import database, env
+from config.env import database, env, seconds
 from config.isolation import tenant_config, tenant_server
 from dbrouting.hosts import normalise_host
 from dbrouting.mapping import DatabaseMapping
-from dbrouting.tenant_names import is_database_prefix, name_of
+from dbrouting.tenant_names import is_database_prefix, key_of
 
 
 def base_domain() -> str:
@@ -26,7 +26,8 @@ def base_domain() -> str:
 # The site at this domain is the shared one; the tenants' sites are at its subdomains and at domains of their own.
 TENANT_BASE_DOMAIN = base_domain()
 
-# What a tenant has on the server is called <prefix>_<name>; config/isolation.py makes it.
+# What a tenant has on the server is called <prefix>_<key>, where the key is the name it was made with;
+# config/isolation.py makes it.
 TENANT_DATABASE_PREFIX = env.str("TENANT_DATABASE_PREFIX", default="tenant")
 if not is_database_prefix(TENANT_DATABASE_PREFIX):
     raise ImproperlyConfigured(
@@ -45,8 +46,8 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
 
     A name that would mix it with the shared database has none.
     """
-    name = name_of(alias)
-    return None if name is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{name}", SHARED_DATABASE)
+    key = key_of(alias)
+    return None if key is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{key}", SHARED_DATABASE)
 
 
 def tenant_aliases() -> Iterable[str]:
@@ -86,7 +87,11 @@ def static_routes() -> dict[str, str]:
 DYNAMIC_DB_ROUTES = static_routes()
 
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
+# For so long a process remembers whose site is at a host: then every worker knows of a change.
+TENANT_LOOKUP_SECONDS = seconds("TENANT_LOOKUP_SECONDS", default=5.0)
 SHARED_URLCONF = "tenants.urls_shared"
+# Answered at every host, known or not: load balancers ask at none of the sites.
+TENANT_PROBE_PATHS = env.list("TENANT_PROBE_PATHS", default=["/healthz"])
 
 DATABASE_ROUTERS = [
     "dbrouting.routers.SharedAppsRouter",

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
@@ -12,23 +12,18 @@ from django.utils.module_loading import import_string
 
 from dbrouting.blocks import everything_ended
 from dbrouting.hosts import spellings
-from dbrouting.tenant_context import CurrentTenant, Site, TenantLike, shared_context, tenant_context
-from dbrouting.tenant_names import name_of
-
-
-class TenantRow(TenantLike, Protocol):
-    """What ``settings.TENANT_LOOKUP`` finds for a host."""
-
-    @property
-    def is_active(self) -> bool: ...
+from dbrouting.site_cache import Found, sites
+from dbrouting.tenant_context import CurrentTenant, Site, shared_context, tenant_context
+from dbrouting.tenant_names import key_of
 
 
 class SubdomainTenantMiddleware:
     """Serve each request inside the context of its site; first of all, so that nothing queries before it.
 
     A static route wins over the base domain, and that over the table of domains; a host that none of them knows is
-    answered 404 without a query to any tenant, a suspended tenant's 503. The request is where the tenant comes from,
-    so it may replace one that is active around it (a test's).
+    answered 404 without a query to any tenant, one whose site is closed 503. The host is the one that Django reads:
+    ``X-Forwarded-Host`` counts with USE_X_FORWARDED_HOST only. The request is where the tenant comes from, so it may
+    replace one that is active around it (a test's).
     """
 
     sync_capable = True
@@ -36,7 +31,7 @@ class SubdomainTenantMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        self.look_up: Callable[[list[str]], TenantRow | None] = import_string(settings.TENANT_LOOKUP)
+        self.look_up: Callable[[list[str]], Found | None] = import_string(settings.TENANT_LOOKUP)
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
@@ -44,8 +39,8 @@ class SubdomainTenantMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.call_async(request)
-        hosts = spellings(request.get_host())
-        site = site_without_query(hosts) or site_of(self.look_up(hosts))
+        hosts = hosts_of(request)
+        site = known_site(hosts) or self.find_site(hosts)
         if isinstance(site, HttpResponse):
             return site
         mark(request, site)
@@ -54,8 +49,8 @@ class SubdomainTenantMiddleware:
         return cast(HttpResponseBase, site.finished(response))
 
     async def call_async(self, request: HttpRequest) -> HttpResponseBase:
-        hosts = spellings(request.get_host())
-        site = site_without_query(hosts) or site_of(await sync_to_async(self.look_up)(hosts))
+        hosts = hosts_of(request)
+        site = known_site(hosts) or await sync_to_async(self.find_site)(hosts)
         if isinstance(site, HttpResponse):
             return site
         mark(request, site)
@@ -63,22 +58,35 @@ class SubdomainTenantMiddleware:
             response = await self.get_response(request)
         return cast(HttpResponseBase, site.finished(response))
 
+    def find_site(self, hosts: list[str]) -> Site | HttpResponse:
+        found = self.look_up(hosts)
+        sites.put(hosts[0], found)
+        return site_of(found)
 
-def site_without_query(hosts: list[str]) -> Site | None:
-    """The site that the settings alone give to a host."""
+
+def hosts_of(request: HttpRequest) -> list[str]:
+    """The names that the site may be registered under; none for a load balancer's probe, which asks whatever host."""
+    return [] if request.path_info in settings.TENANT_PROBE_PATHS else spellings(request.get_host())
+
+
+def known_site(hosts: list[str]) -> Site | HttpResponse | None:
+    """The site, or what to answer instead, if that needs no query."""
+    if not hosts:
+        return HttpResponse("ok\n", content_type="text/plain; charset=utf-8")
     for host in hosts:
         if alias := settings.DYNAMIC_DB_ROUTES.get(host):
-            return tenant_context(CurrentTenant(id=None, name=name_of(alias) or alias, alias=alias), switch=True)
-    return shared_context(switch=True) if settings.TENANT_BASE_DOMAIN in hosts else None
+            return tenant_context(CurrentTenant(id=None, name=key_of(alias) or alias, alias=alias), switch=True)
+    if settings.TENANT_BASE_DOMAIN in hosts:
+        return shared_context(switch=True)
+    answer = sites.get(hosts[0])
+    return site_of(answer.found) if answer else None
 
 
-def site_of(tenant: TenantRow | None) -> Site | HttpResponse:
-    """The site of a row, or the answer to give instead."""
-    if tenant is None:
+def site_of(found: Found | None) -> Site | HttpResponse:
+    """The site that was found, or the answer to give instead."""
+    if found is None:
         return refusal(HTTPStatus.NOT_FOUND, "There is no site at this address." + (hint() if settings.DEBUG else ""))
-    if not tenant.is_active:
-        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This site is closed at the moment.")
-    return tenant_context(tenant, switch=True)
+    return refusal(HTTPStatus.SERVICE_UNAVAILABLE, found.closed) if found.closed else tenant_context(found, switch=True)
 
 
 def hint() -> str:

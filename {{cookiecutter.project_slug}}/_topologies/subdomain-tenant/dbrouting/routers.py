@@ -13,7 +13,7 @@ from django.db.models import Model
 from dbrouting import tenant_connections  # noqa: F401  connects its signal receivers
 from dbrouting.overrides import StrictOverrideRouter
 from dbrouting.tenant_context import NoActiveTenantError, TenantSwitchError, get_current_tenant, is_shared_context
-from dbrouting.tenant_names import name_of
+from dbrouting.tenant_names import key_of
 
 
 class SharedAppsRouter:
@@ -60,7 +60,7 @@ def is_shared(model: type[Model]) -> bool:
 
 def is_tenant(alias: str) -> bool:
     """Whether ``alias`` is a tenant's database, or would be if there were that tenant."""
-    return name_of(alias) is not None or alias in settings.DYNAMIC_DB_ROUTES.values()
+    return key_of(alias) is not None or alias in settings.DYNAMIC_DB_ROUTES.values()
 
 
 def is_site(alias: str) -> bool:
@@ -77,7 +77,7 @@ def home_of(model: type[Model], instance: Model | None) -> str:
         return same_site(tenant.alias, model, instance)
     home = origin_of(instance) or (DEFAULT_DB_ALIAS if is_shared_context() else None)
     if home is None or (home == DEFAULT_DB_ALIAS and model._meta.app_label not in settings.EVERY_SITE_APPS):
-        raise NoActiveTenantError(model)
+        raise NoActiveTenantError(f"{model._meta.label} is in each tenant's database")
     return home
 
 

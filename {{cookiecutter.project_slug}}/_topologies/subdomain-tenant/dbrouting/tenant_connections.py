@@ -11,7 +11,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from dbrouting.tenant_names import name_of
+from dbrouting.tenant_names import key_of
 
 _thread = threading.local()  # Django's connections belong to a thread too
 
@@ -28,7 +28,7 @@ def serves_requests() -> bool:
 
 
 def note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    if name_of(connection.alias) is None or connection.alias in list(connections):
+    if key_of(connection.alias) is None or connection.alias in list(connections):
         return
     if not serves_requests():
         for other in opened_here() - {connection.alias}:

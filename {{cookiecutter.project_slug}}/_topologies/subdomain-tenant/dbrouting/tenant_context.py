@@ -6,8 +6,6 @@ Nobody's is where everything starts, and there the routers refuse to answer.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django.db.models import Model
-
 from dbrouting.blocks import Block, Frames
 
 
@@ -39,12 +37,12 @@ class CurrentTenant:
 
 
 class NoActiveTenantError(RuntimeError):
-    """A query for a table that every tenant has, while no tenant is active."""
+    """``what`` is each tenant's own, such as a row of a table that all of them have, and no tenant is active."""
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            f"{model._meta.app_label}.{model.__name__} is in each tenant's database, and no tenant is active. Put the "
-            "query inside `with tenant_context(tenant):` (dbrouting.tenant_context), give `--tenant NAME` to the "
+            f"{what}, and no tenant is active. Put this "
+            "inside `with tenant_context(tenant):` (dbrouting.tenant_context), give `--tenant NAME` to the "
             "command, or carry the context into a thread or executor by carry_context() (dbrouting.contexts). For the "
             "shared site's own users and sessions: `with shared_context():`."
         )
@@ -103,6 +101,18 @@ def get_current_tenant() -> CurrentTenant | None:
     """The active tenant; ``None`` on the shared site and where nothing was said."""
     frame = Site.frames.innermost()
     return frame.value if frame else None
+
+
+def site_id() -> str:
+    """Whose site this is, as a word to bind to it what must be good on no other: sessions, cache keys, files.
+
+    The tenant's id, which a copy of it doesn't share; a static route's alias; ``shared``.
+    """
+    if tenant := get_current_tenant():
+        return tenant.id or tenant.alias
+    if is_shared_context():
+        return "shared"
+    raise NoActiveTenantError("Sessions, tokens, cache keys and uploaded files are a site's own")
 
 
 def is_shared_context() -> bool:

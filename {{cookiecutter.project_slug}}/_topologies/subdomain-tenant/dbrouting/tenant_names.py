@@ -1,6 +1,8 @@
-"""A tenant's name, the alias made of it, and what may not be a name.
+"""A tenant's name and key, the alias made of the key, and what may be neither.
 
-A name becomes part of an alias, a name on the server and a host name, so it keeps to what is safe in all three.
+Both become part of an alias, a name on the server and a host name, so they keep to what is safe in all three. The name
+is what people call a tenant, and may change. The key was its name when it was made, and is for ever: its rows are found
+by it.
 """
 
 import re
@@ -34,14 +36,14 @@ def is_database_prefix(prefix: str) -> bool:
     return _PREFIX.fullmatch(prefix) is not None
 
 
-def alias_of(name: str) -> str:
-    """The alias of the tenant called ``name``."""
-    if not is_tenant_name(name):
-        raise ValueError(f"{name!r} can't be the name of a tenant.")
-    return ALIAS_PREFIX + name
+def alias_of(key: str) -> str:
+    """The alias of the tenant with this key."""
+    if not is_tenant_name(key):
+        raise ValueError(f"{key!r} can't be the key of a tenant.")
+    return ALIAS_PREFIX + key
 
 
-def name_of(alias: str) -> str | None:
-    """The name of the tenant whose alias this is, or would be; ``None`` if it can't be a tenant's."""
-    name = alias.removeprefix(ALIAS_PREFIX)
-    return name if alias.startswith(ALIAS_PREFIX) and is_tenant_name(name) else None
+def key_of(alias: str) -> str | None:
+    """The key of the tenant whose alias this is, or would be; ``None`` if it can't be a tenant's."""
+    key = alias.removeprefix(ALIAS_PREFIX)
+    return key if alias.startswith(ALIAS_PREFIX) and is_tenant_name(key) else None

@@ -42,6 +42,8 @@ SETTINGS = (
     "DYNAMIC_DB_ROUTES",
     "TENANT_BASE_DOMAIN",
     "TENANT_LOOKUP",
+    "TENANT_LOOKUP_SECONDS",
+    "TENANT_PROBE_PATHS",
     "SHARED_URLCONF",
 )
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"

@@ -39,9 +39,9 @@ class DomainInline(admin.TabularInline):
 class TenantAdmin(admin.ModelAdmin):
     """Tenants come and go by ``create_tenant``: a row alone has no database."""
 
-    list_display = ["name", "is_active", "created_at"]
-    list_filter = ["is_active"]
-    readonly_fields = ["name", "created_at"]
+    list_display = ["name", "state", "created_at"]
+    list_filter = ["state"]
+    readonly_fields = ["name", "state", "created_at"]
     search_fields = ["name", "domains__host"]
     inlines = [DomainInline]
 

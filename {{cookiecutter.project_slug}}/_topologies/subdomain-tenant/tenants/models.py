@@ -1,4 +1,5 @@
 import uuid
+from typing import Any, Self
 
 from django.db import models
 
@@ -8,17 +9,36 @@ from dbrouting.tenant_names import alias_of
 from tenants.validators import validate_host, validate_name
 
 
-class Tenant(models.Model):
-    """A customer with a site and an alias of its own. Its name is for ever: its rows' place is called after it.
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    def active(self) -> Self:
+        """Those whose sites are open."""
+        return self.filter(state=Tenant.State.ACTIVE)
 
-    The id is random, so that no other tenant, not even a copy of this one, ever has it.
+
+class Tenant(models.Model):
+    """A customer with a site, and an alias of its own.
+
+    The id is random, so that no other tenant, not even a copy of this one, ever has it. The name may change; the key is
+    for ever, for the tenant's rows are found by it.
     """
+
+    class State(models.TextChoices):
+        """What is half made or half removed is never served. Whoever made it so may have been killed meanwhile."""
+
+        CREATING = "creating"
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        DELETING = "deleting"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Compared byte by byte: by some collations, looking up "acmé" would find "acme".
     name = models.CharField(max_length=20, unique=True, validators=[validate_name], db_collation=EXACT_COLLATION)
+    key = models.CharField(max_length=20, unique=True, editable=False, db_collation=EXACT_COLLATION)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.CREATING, editable=False)
+    migrations = models.TextField(default="", editable=False, help_text="Applied there, an app.name in each line.")
     created_at = models.DateTimeField(auto_now_add=True)
-    is_active = models.BooleanField(default=True, help_text="Off: visitors are told that the site is closed.")
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -26,9 +46,17 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.key = self.key or self.name
+        super().save(*args, **kwargs)
+
     @property
     def alias(self) -> str:
-        return alias_of(self.name)
+        return alias_of(self.key or self.name)
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == self.State.ACTIVE
 
 
 class Domain(models.Model):

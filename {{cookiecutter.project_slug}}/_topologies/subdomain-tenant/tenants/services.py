@@ -40,8 +40,8 @@ def create_tenant(name: str, *hosts: str, verbosity: int = 0) -> Tenant:
         try:
             create_database(connection)
             call_command("migrate", database=tenant.alias, interactive=False, verbosity=verbosity)
-            tenant.is_active = True
-            tenant.save(update_fields=["is_active"])
+            tenant.state = Tenant.State.ACTIVE
+            tenant.save(update_fields=["state"])
         except BaseException:
             remove(tenant, connection)
             raise
@@ -66,7 +66,7 @@ def default_host(name: str) -> str:
 def add_rows(name: str, hosts: Iterable[str]) -> Tenant:
     """The tenant, not open yet, and its domains: all of them or none."""
     with atomic_for(Tenant):
-        tenant = Tenant.objects.create(name=name, is_active=False)
+        tenant = Tenant.objects.create(name=name)
         for host in hosts:
             domain = Domain(host=host, tenant=tenant)
             try:
@@ -100,7 +100,7 @@ def tenant_aliases() -> list[str]:
     """The aliases of all tenants; none, as long as the shared database has no tables."""
     if Tenant._meta.db_table not in connections[DEFAULT_DB_ALIAS].introspection.table_names():
         return []
-    return [alias_of(name) for name in Tenant.objects.order_by("name").values_list("name", flat=True)]
+    return [alias_of(key) for key in Tenant.objects.order_by("name").values_list("key", flat=True)]
 
 
 def migrate_tenants(tenants: Iterable[Tenant], verbosity: int = 1) -> dict[str, str]:

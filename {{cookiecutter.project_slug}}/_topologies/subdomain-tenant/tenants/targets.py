@@ -15,7 +15,7 @@ from dbrouting.aliases import is_listed, let_go
 from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
-from dbrouting.tenant_names import name_of
+from dbrouting.tenant_names import key_of
 from tenants.models import Domain, Tenant
 from tenants.services import TenantError, create_tenant, default_host, get_tenants
 
@@ -78,8 +78,8 @@ class TenantTargets(DatabaseTargets):
         if names:
             return tenants(names)[0].alias
         alias = super().named(options)
-        if alias and not is_listed(alias) and (name := name_of(alias)):
-            tenants([name])  # any name makes an alias
+        if alias and not is_listed(alias) and (key := key_of(alias)) and not Tenant.objects.filter(key=key).exists():
+            raise CommandError(f"No tenant has the alias {alias!r}; `python manage.py list_tenants` shows them all.")
         return alias
 
     def around(self) -> str | None:
@@ -93,7 +93,7 @@ class TenantTargets(DatabaseTargets):
         if get_current_tenant() is None:
             if alias == DEFAULT_DB_ALIAS:
                 return shared_context()
-            if tenant := Tenant.objects.filter(name=name_of(alias)).first():
+            if tenant := Tenant.objects.filter(key=key_of(alias)).first():
                 return tenant_context(tenant)
         return super().inside(alias)
 
@@ -121,9 +121,9 @@ class TenantTargets(DatabaseTargets):
 
     def fill_tests(self) -> None:
         for alias in connections:
-            if name := name_of(alias):
-                tenant, _ = Tenant.objects.get_or_create(name=name)
-                Domain.objects.get_or_create(host=default_host(name), defaults={"tenant": tenant})
+            if key := key_of(alias):
+                tenant, _ = Tenant.objects.get_or_create(key=key, defaults={"name": key, "state": Tenant.State.ACTIVE})
+                Domain.objects.get_or_create(host=default_host(tenant.name), defaults={"tenant": tenant})
 
     def accesses(self) -> Iterator[Access]:
         yield from super().accesses()

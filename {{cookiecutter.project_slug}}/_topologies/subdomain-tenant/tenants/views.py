@@ -5,14 +5,14 @@ from django.views.decorators.http import require_safe
 
 from dbrouting.origins import origins_of
 from reference.models import Currency
-from tenants.models import Domain
+from tenants.models import Domain, Tenant
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The page at the base domain. It names the tenants only in development: whose customer one is isn't public."""
     currencies = Currency.objects.all()
-    domains = Domain.objects.filter(tenant__is_active=True) if settings.DEBUG else Domain.objects.none()
+    domains = Domain.objects.filter(tenant__in=Tenant.objects.active()) if settings.DEBUG else Domain.objects.none()
     context = {
         "base_domain": settings.TENANT_BASE_DOMAIN,
         "port": request.get_port(),

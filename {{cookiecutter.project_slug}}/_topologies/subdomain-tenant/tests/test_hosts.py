@@ -61,8 +61,8 @@ def _sites(db: None, settings: LazySettings, acme: CurrentTenant, globex: Curren
     """Tenants' rows with domains of many kinds, and a product for each that says whose it is."""
     settings.ALLOWED_HOSTS = ["*"]
     settings.DYNAMIC_DB_ROUTES = {"legacy.test": acme.alias, "globex.test": globex.alias}
-    tenants = {name: Tenant.objects.get_or_create(name=name)[0] for name in ("acme", "globex", "closed")}
-    Tenant.objects.filter(name="closed").update(is_active=False)
+    Tenant.objects.create(name="closed", state=Tenant.State.SUSPENDED)
+    tenants = {tenant.name: tenant for tenant in Tenant.objects.all()}
     domains = {
         "acme": ("acme.localhost", "www.shop.test", "192.0.2.7", "globex.test", "www.both.test"),
         "globex": ("globex.localhost", "eu.acme.localhost", "xn--bcher-kva.test", "both.test"),

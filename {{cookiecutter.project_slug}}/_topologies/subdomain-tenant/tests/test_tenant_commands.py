@@ -68,7 +68,7 @@ def test_code_that_a_command_calls_works_for_its_tenant(monkeypatch: pytest.Monk
     ("options", "complaint"),
     [
         (["--tenant=nobody"], "No tenant is called 'nobody'"),
-        (["--database=tenant_nobody"], "No tenant is called 'nobody'"),
+        (["--database=tenant_nobody"], "No tenant has the alias 'tenant_nobody'"),
         (["--tenant=acme", "--tenant=globex"], "This acts on one database: give one --tenant"),
         (["--tenant=acme", "--database=default"], "--database or --tenant, not both"),
     ],

@@ -24,7 +24,7 @@ from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, drop_database
 from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, shared_context, tenant_context
-from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, name_of
+from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, key_of
 from reference.models import Currency
 from tenants import services, targets
 from tenants.models import Domain, Tenant
@@ -78,7 +78,7 @@ def fail_to_migrate(monkeypatch: pytest.MonkeyPatch, error: BaseException, alias
 @pytest.mark.parametrize("name", ["a", "acme", "acme_2", "x" * MAX_LENGTH, "a1_b2"])
 def test_a_name_is_part_of_the_alias(name: str) -> None:
     assert is_tenant_name(name)
-    assert name_of(alias_of(name)) == name
+    assert key_of(alias_of(name)) == name
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_name_is_part_of_the_alias(name: str) -> None:
 def test_a_dangerous_name_is_refused_everywhere(name: str) -> None:
     assert not is_tenant_name(name)
     assert f"tenant_{name}" not in connections.settings
-    with pytest.raises(ValueError, match="can't be the name"):
+    with pytest.raises(ValueError, match="can't be the key of a tenant"):
         alias_of(name)
     with pytest.raises(TenantError, match="can't be the name of a tenant"):
         create_tenant(name)
@@ -199,14 +199,14 @@ def test_a_tenants_own_code_cannot_make_tenants(acme: CurrentTenant) -> None:
 
 
 def test_tenants_are_listed_for_people_and_for_programs() -> None:
-    Tenant.objects.filter(name="globex").update(is_active=False)
+    Tenant.objects.filter(name="globex").update(state=Tenant.State.SUSPENDED)
 
     assert "acme" in output_of("list_tenants")
     assert "globex.localhost  suspended" in output_of("list_tenants")
     rows = json.loads(output_of("list_tenants", "--json"))
-    assert [(row["name"], row["alias"], row["hosts"], row["is_active"]) for row in rows] == [
-        ("acme", "tenant_acme", ["acme.localhost"], True),
-        ("globex", "tenant_globex", ["globex.localhost"], False),
+    assert [(row["name"], row["alias"], row["hosts"], row["state"]) for row in rows] == [
+        ("acme", "tenant_acme", ["acme.localhost"], "active"),
+        ("globex", "tenant_globex", ["globex.localhost"], "suspended"),
     ]
 
 
@@ -317,7 +317,7 @@ def test_a_request_closes_the_connection_it_opened_to_its_tenant() -> None:
 
 
 def test_a_request_does_not_make_a_database_that_is_missing() -> None:
-    initech = Tenant.objects.create(name="initech")
+    initech = Tenant.objects.create(name="initech", state=Tenant.State.ACTIVE)
     Domain.objects.create(host="initech.localhost", tenant=initech)
 
     with pytest.raises(OperationalError):

@@ -21,7 +21,7 @@ from accounts.models import User
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from dbrouting.blocks import Frame, Frames
-from dbrouting.middleware import SubdomainTenantMiddleware, TenantRow
+from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.overrides import current_override, in_database
 from dbrouting.tenant_context import (
     CurrentTenant,
@@ -32,11 +32,13 @@ from dbrouting.tenant_context import (
     shared_context,
     tenant_context,
 )
+from dbrouting.tenant_names import alias_of
+from tenants.lookup import FoundTenant
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.no_tenant
 
-ROWS = {f"{name}.localhost": Tenant(name=name) for name in ("acme", "globex")}
+ROWS = {f"{name}.localhost": FoundTenant(f"id of {name}", name, alias_of(name), "") for name in ("acme", "globex")}
 HOSTS = list(ROWS)
 
 
@@ -48,7 +50,7 @@ def alias_here() -> str:
     return router.db_for_read(Product)
 
 
-def find(hosts: list[str]) -> TenantRow | None:
+def find(hosts: list[str]) -> FoundTenant | None:
     return ROWS.get(hosts[0])
 
 
@@ -228,7 +230,7 @@ def test_looking_up_the_tenant_does_not_block_the_event_loop() -> None:
     async def main() -> bytes:
         loop_went_on = threading.Event()
 
-        def slow(hosts: list[str]) -> TenantRow | None:
+        def slow(hosts: list[str]) -> FoundTenant | None:
             assert loop_went_on.wait(5), "the event loop stood still"
             return find(hosts)
 
@@ -476,7 +478,7 @@ def change_in_the_admin(tenant: Tenant, *hosts: str, **fields: str) -> Any:
     with shared_context():
         client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
     rows = {f"domains-{number}-host": host for number, host in enumerate(hosts)}
-    form = {"is_active": "on", "domains-TOTAL_FORMS": str(len(hosts)), "domains-INITIAL_FORMS": "0", **rows, **fields}
+    form = {"domains-TOTAL_FORMS": str(len(hosts)), "domains-INITIAL_FORMS": "0", **rows, **fields}
     return client.post(f"/admin/tenants/tenant/{tenant.pk}/change/", form)
 
 

@@ -26,11 +26,29 @@ class Migration(migrations.Migration):
                         validators=[tenants.validators.validate_name],
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
-                    "is_active",
-                    models.BooleanField(default=True, help_text="Off: visitors are told that the site is closed."),
+                    "key",
+                    models.CharField(db_collation=EXACT_COLLATION, editable=False, max_length=20, unique=True),
                 ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("creating", "Creating"),
+                            ("active", "Active"),
+                            ("suspended", "Suspended"),
+                            ("deleting", "Deleting"),
+                        ],
+                        default="creating",
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "migrations",
+                    models.TextField(default="", editable=False, help_text="Applied there, an app.name in each line."),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
                 "ordering": ["name"],

@@ -20,7 +20,7 @@ class Command(BaseCommand):
         if not rows:
             self.stdout.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         for row in rows:
-            state = "" if row["is_active"] else "  suspended"
+            state = "" if row["state"] == Tenant.State.ACTIVE else f"  {row['state']}"
             self.stdout.write(f"{row['name']:<20}  {row['alias']:<27}  {', '.join(row['hosts'])}{state}")
 
 
@@ -30,6 +30,6 @@ def describe(tenant: Tenant) -> dict[str, Any]:
         "name": tenant.name,
         "alias": tenant.alias,
         "hosts": [domain.host for domain in tenant.domains.all()],
-        "is_active": tenant.is_active,
+        "state": tenant.state,
         "created_at": tenant.created_at.isoformat(),
     }
