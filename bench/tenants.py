@@ -84,7 +84,9 @@ def show_requests(found: Projects, tenants: int, turns: int, pooled: str) -> Non
             for server in servers.values():
                 ask(server, tenants, threads)
                 ask(server, tenants, threads)
-            found_turns = [{name: ask(server, tenants, threads) for name, server in servers.items()} for _ in range(turns)]
+            found_turns = [
+                {name: ask(server, tenants, threads) for name, server in servers.items()} for _ in range(turns)
+            ]
             print(f"\na request to one of {tenants} tenants, {threads} at once")
             for name in ways:
                 cost = statistics.median(turn[name] for turn in found_turns)
