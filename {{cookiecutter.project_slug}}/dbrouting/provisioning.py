@@ -3,10 +3,11 @@
 Every function takes a connection, whose database need not exist yet.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -48,15 +49,22 @@ class SQLite:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         path = sqlite_path(connection)
-        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+        for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         if is_in_memory(connection):
             return True
         path = sqlite_path(connection)
-        lock_file = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
-        return locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB)  # a killed process lets go of it
+        path = path.with_name(f"{path.name}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock_file = stack.enter_context(path.open("w"))
+            if not locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
+                return False
+            if is_still_at(lock_file, path):
+                stack.callback(path.unlink)
+                return True
 
 
 class Server:
@@ -65,6 +73,7 @@ class Server:
     find: str
     before_lock: str = ""
     take_lock: str
+    give_back_lock: str
     how: str = ""
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
@@ -88,15 +97,30 @@ class Server:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
-        session = connection.copy()  # a session of its own, so that no migration can end it
-        session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
+        session = self.session_for_locks(connection)
         stack.callback(session.close)
-        stack.callback(session.rollback)  # closing a session ends its transaction too, but a moment later
+        return self.hold(session, f"migrate {self.name(connection)}", stack)
+
+    def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+        """A session of its own, so that no migration can end it, and that ends when it is closed."""
+        session = connection.copy()
+        session.settings_dict["OPTIONS"].pop("pool", None)
+        return session
+
+    def hold(self, session: BaseDatabaseWrapper, name: str, stack: ExitStack) -> bool:
+        """Take the lock called ``name`` until ``stack`` closes, without waiting; the session may take another then."""
         with session.cursor() as cursor:
             if self.before_lock:
                 cursor.execute(self.before_lock)
-            cursor.execute(self.take_lock, [f"migrate {self.name(connection)}"])
+            stack.callback(self._give_back, session)
+            cursor.execute(self.take_lock, [name])
             return cursor.fetchone() in [(True,), (1,)]
+
+    def _give_back(self, session: BaseDatabaseWrapper) -> None:
+        """Closing a session gives its locks back too, but a moment later; one that is lost holds none."""
+        if session.is_usable():
+            with session.cursor() as cursor:
+                cursor.execute(self.give_back_lock)
 
 
 class PostgreSQL(Server):
@@ -110,12 +134,14 @@ class PostgreSQL(Server):
         "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
         "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
     )
-    take_lock = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
+    take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+    give_back_lock = "ROLLBACK"
 
 
 class MySQL(Server):
     find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
-    take_lock = "SELECT GET_LOCK(LEFT(%s, 64), 0)"
+    take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
+    give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
 
 
@@ -187,6 +213,14 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
 def is_missing_file(connection: BaseDatabaseWrapper) -> bool:
     """Whether connecting would make an empty database, as SQLite does; a server refuses."""
     return connection.vendor == "sqlite" and not database_exists(connection)
+
+
+def is_still_at(file: IO[str], path: Path) -> bool:
+    """Whether ``file`` is the one at ``path``: who held its lock may have removed it, and another may be there now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sqlite_path(connection: BaseDatabaseWrapper) -> Path:

@@ -29,8 +29,9 @@ from dbrouting.schemas import sessions
 from dbrouting.schemas.provisioning import outside_schemas
 from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, tenant_context
+from tenants.errors import TenantError
 from tenants.models import Tenant
-from tenants.services import TenantError, create_tenant
+from tenants.services import create_tenant
 
 pytestmark = pytest.mark.django_db
 
