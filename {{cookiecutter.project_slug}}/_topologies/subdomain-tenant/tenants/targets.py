@@ -16,6 +16,7 @@ from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of, key_of
+from tenants.errors import TenantError
 from tenants.locks import tenant_lock
 from tenants.management.explained import explained
 from tenants.models import Domain, Tenant

@@ -88,9 +88,9 @@ def test_all_are_those_that_are_whole(packages: Seen) -> None:
 
 
 @pytest.mark.usefixtures("suspended_and_half_made")
-@pytest.mark.parametrize(("name", "command"), [("made", "create_tenant made"), ("removed", "delete_tenant removed")])
-def test_one_that_is_not_whole_is_refused(packages: Seen, name: str, command: str) -> None:
-    with pytest.raises(CommandError, match=command):
+@pytest.mark.parametrize("name", ["made", "removed"])
+def test_one_that_is_not_whole_is_refused(packages: Seen, name: str) -> None:
+    with pytest.raises(CommandError, match=f"delete_tenant {name}"):
         typed("run_on_tenants", "--tenant=acme", f"--tenant={name}", "packages")
 
     assert packages == []
