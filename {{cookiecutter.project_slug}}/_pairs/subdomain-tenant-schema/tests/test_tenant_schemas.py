@@ -32,7 +32,7 @@ from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Tenant
 from tenants.services import TenantError, create_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 ONE, OTHER = "tmp_one", "tmp_other"
 
