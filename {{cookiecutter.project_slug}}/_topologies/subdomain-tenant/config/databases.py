@@ -40,6 +40,14 @@ TENANT_SERVER = tenant_server(
     database("tenant_*", "TENANT_DATABASE_URL") if env.str("TENANT_DATABASE_URL", default="") else SHARED_DATABASE
 )
 
+# How many connections each process may have to tenants' databases, in use and kept for the next request together: at
+# least as many as threads of it work for tenants at once.
+TENANT_MAX_CONNECTIONS = env.int("TENANT_MAX_CONNECTIONS", default=20)
+if TENANT_MAX_CONNECTIONS < 1:
+    raise ImproperlyConfigured(
+        f"TENANT_MAX_CONNECTIONS={TENANT_MAX_CONNECTIONS} in .env is no budget: a request needs one."
+    )
+
 
 def tenant_database(alias: str) -> dict[str, Any] | None:
     """The configuration of a tenant's alias, from the alias alone: whether there is such a tenant isn't asked.
@@ -48,6 +56,17 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
     """
     key = key_of(alias)
     return None if key is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{key}", SHARED_DATABASE)
+
+
+def place_beside_tenants(name: str) -> dict[str, Any]:
+    """The configuration of ``<prefix>__<name>``, which is no tenant's: their keys hold no double underscore."""
+    config = tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}__{name}", SHARED_DATABASE)
+    if config is None:
+        raise ImproperlyConfigured(
+            f"The shared database is called {TENANT_DATABASE_PREFIX}__{name}, which is kept for making tenants. Set "
+            "TENANT_DATABASE_PREFIX in .env to another."
+        )
+    return config
 
 
 def tenant_aliases() -> Iterable[str]:

@@ -16,7 +16,6 @@ from django.core.management.commands import migrate
 from django.db import connections
 
 from dbrouting.aliases import apps_on, is_dummy, let_go, lives_on, migratable_aliases
-from dbrouting.provisioning import migration_lock
 from dbrouting.reachability import require_reachable, variable_of
 from dbrouting.targets import get_targets
 
@@ -70,7 +69,7 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
-        with migration_lock(connections[alias]), get_targets().migrating(alias):
+        with get_targets().lock(alias), get_targets().migrating(alias):
             super().handle(*args, **options)
 
     def _report(self, failures: dict[str, BaseException], aliases: list[str]) -> None:

@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.defaultfilters import pluralize
 
-from tenants.services import TenantError, get_tenants, migrate_tenants
+from tenants.errors import TenantError
+from tenants.services import get_tenants, migrate_tenants
 
 
 class Command(BaseCommand):
