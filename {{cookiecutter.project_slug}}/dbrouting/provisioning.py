@@ -5,7 +5,7 @@ Every function takes a connection, whose database need not exist yet.
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -32,6 +33,9 @@ class Provisioner(Protocol):
     def drop(self, connection: BaseDatabaseWrapper) -> None: ...
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         """Take the lock until ``stack`` closes, without waiting; False if someone else holds it."""
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        """A cursor for queries that name the places of others beside this one; ``None`` where there can't be any."""
 
 
 class SQLite:
@@ -56,15 +60,10 @@ class SQLite:
         if is_in_memory(connection):
             return True
         path = sqlite_path(connection)
-        path = path.with_name(f"{path.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            lock_file = stack.enter_context(path.open("w"))
-            if not locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
-                return False
-            if is_still_at(lock_file, path):
-                stack.callback(path.unlink)
-                return True
+        return lock_file(path.with_name(f"{path.name}.lock"), stack)
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
 
 
 class Server:
@@ -100,6 +99,9 @@ class Server:
         session = self.session_for_locks(connection)
         stack.callback(session.close)
         return self.hold(session, f"migrate {self.name(connection)}", stack)
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
 
     def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """A session of its own, so that no migration can end it, and that ends when it is closed."""
@@ -143,6 +145,9 @@ class MySQL(Server):
     take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
     give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return connection._nodb_cursor()
 
 
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}
@@ -213,6 +218,18 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
 def is_missing_file(connection: BaseDatabaseWrapper) -> bool:
     """Whether connecting would make an empty database, as SQLite does; a server refuses."""
     return connection.vendor == "sqlite" and not database_exists(connection)
+
+
+def lock_file(path: Path, stack: ExitStack) -> bool:
+    """Lock a file until ``stack`` closes; it is there as long as it is locked. False if someone else holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = stack.enter_context(path.open("w"))
+        if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
+            return False
+        if is_still_at(file, path):
+            stack.callback(path.unlink)
+            return True
 
 
 def is_still_at(file: IO[str], path: Path) -> bool:

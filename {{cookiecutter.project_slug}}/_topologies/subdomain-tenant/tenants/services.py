@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.aliases import let_go
 from dbrouting.provisioning import create_database, database_exists, drop_database, name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
@@ -98,16 +97,3 @@ def tenant_aliases() -> list[str]:
     if Tenant._meta.db_table not in connections[DEFAULT_DB_ALIAS].introspection.table_names():
         return []
     return [alias_of(key) for key in Tenant.objects.order_by("name").values_list("key", flat=True)]
-
-
-def migrate_tenants(tenants: Iterable[Tenant], verbosity: int = 1) -> dict[str, str]:
-    """Migrate each tenant's database; the others have their turn if one fails. Gives name → what went wrong."""
-    failures = {}
-    for tenant in tenants:
-        try:
-            call_command("migrate", database=tenant.alias, interactive=False, verbosity=verbosity)
-        except Exception as error:
-            failures[tenant.name] = str(error) or type(error).__name__
-        finally:
-            let_go(tenant.alias)
-    return failures

@@ -1,7 +1,7 @@
 """Make and drop a tenant's schema, and lock it: what ``dbrouting.provisioning`` does with databases elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -33,6 +33,9 @@ class Schema(PostgreSQL):
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         self._execute(connection, "DROP SCHEMA", "CASCADE")
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return outside_schemas(connection)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with outside_schemas(connection) as cursor:
