@@ -65,6 +65,7 @@ class Shell:
             assert httpx.get(address, headers={"Host": "localhost"}).status_code == 200
 
 
+@pytest.mark.once
 @every_variant
 def test_the_readme_of_a_project_works(
     fresh: Callable[..., Path], databases: DatabasesOf, combination: Combination, tmp_path: Path

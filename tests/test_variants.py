@@ -1,14 +1,16 @@
-"""Each legal combination, baked, passes its own quality gates; test_readme.py runs its suite, as its README says."""
+"""Each legal combination, baked, passes its own quality gates."""
 
 import os
 from pathlib import Path
 
+import pytest
 from baking import COMBINATIONS, TEMPLATE, Combination, every_variant, variants
 from conftest import Bake, Bootstrapped, DatabasesOf
 from processes import manage, run
 
-# Some of a project's tests, which use the database; test_readme.py runs them all.
-PYTEST = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_testing.py", "tests/test_factories.py")
+SUITE = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+# Some of a project's tests, which use the database.
+SOME = (*SUITE, "tests/test_testing.py", "tests/test_factories.py")
 AS_DEPLOYED = {
     "DJANGO_DEBUG": "False",
     "DJANGO_ALLOWED_HOSTS": ".example.com",
@@ -63,10 +65,17 @@ def test_bootstrap_changes_nothing_the_second_time(bootstrapped: Bootstrapped, c
     assert databases.digests() == first
 
 
+@pytest.mark.again
+@every_variant
+def test_its_suite_passes(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
+    """As it does in test_readme.py, whose other commands take longer and are of no other Python."""
+    run(baked(combination), *SUITE, **databases(baked(combination), combination).environment)
+
+
 @every_variant
 def test_its_suite_runs_in_parallel(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
     environment = databases(baked(combination), combination).environment
-    run(baked(combination), *PYTEST, "-n2", **environment)
+    run(baked(combination), *SOME, "-n2", **environment)
 
 
 @variants([combination for combination in COMBINATIONS if combination.topology == "subdomain-tenant"])
@@ -74,4 +83,4 @@ def test_its_suite_runs_on_kept_databases(baked: Bake, databases: DatabasesOf, c
     """The topology that asks most of test databases, on each engine."""
     environment = databases(baked(combination), combination).environment
     for _ in range(2):
-        run(baked(combination), *PYTEST, "--reuse-db", **environment)
+        run(baked(combination), *SOME, "--reuse-db", **environment)

@@ -5,7 +5,7 @@ Every function takes a connection, whose database need not exist yet.
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import OperationalError
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 END_SESSIONS = (
@@ -33,6 +34,9 @@ class Provisioner(Protocol):
     def drop(self, connection: BaseDatabaseWrapper) -> None: ...
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         """Take the lock until ``stack`` closes, without waiting; False if someone else holds it."""
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        """What ``name`` says of each that is beside it, itself included if it is there."""
 
     def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
         """A cursor for queries that name the places of others beside this one; ``None`` where there can't be any."""
@@ -62,6 +66,10 @@ class SQLite:
         path = sqlite_path(connection)
         return lock_file(path.with_name(f"{path.name}.lock"), stack)
 
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        path = sqlite_path(connection)
+        return {self.name(connection).replace(path.name, other.name) for other in path.parent.glob(f"*{path.suffix}")}
+
     def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
         return nullcontext()
 
@@ -70,10 +78,12 @@ class Server:
     """What PostgreSQL and MySQL have in common: a database is made by SQL sent to another one."""
 
     find: str
+    list_names: str
     before_lock: str = ""
     take_lock: str
     give_back_lock: str
     how: str = ""
+    how_to_drop: str = ""
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
         return str(connection.settings_dict["NAME"])
@@ -89,7 +99,7 @@ class Server:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE")
+        self._execute(connection, "DROP DATABASE", self.how_to_drop)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
@@ -100,12 +110,17 @@ class Server:
         stack.callback(session.close)
         return self.hold(session, f"migrate {self.name(connection)}", stack)
 
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(self.list_names)
+            return {name for (name,) in cursor.fetchall()}
+
     def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
         return nullcontext()
 
     def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """A session of its own, so that no migration can end it, and that ends when it is closed."""
-        session = connection.copy()
+        session = connection.copy(alias=NO_DB_ALIAS)
         session.settings_dict["OPTIONS"].pop("pool", None)
         return session
 
@@ -132,22 +147,35 @@ class PostgreSQL(Server):
     """
 
     find = "SELECT 1 FROM pg_database WHERE datname = %s"
+    list_names = "SELECT datname FROM pg_database"
     before_lock = (
         "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
         "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
     )
     take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
     give_back_lock = "ROLLBACK"
+    how_to_drop = "WITH (FORCE)"  # who is still connected would keep it from being dropped
 
 
 class MySQL(Server):
     find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    list_names = "SELECT schema_name FROM information_schema.schemata"
     take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
     give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
 
     def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
         return connection._nodb_cursor()
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
+        connection.close()
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [self.name(connection)])
+            for (session,) in cursor.fetchall():
+                with suppress(OperationalError):  # it has gone by itself
+                    cursor.execute("KILL %s", [session])
+        super().drop(connection)
 
 
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}

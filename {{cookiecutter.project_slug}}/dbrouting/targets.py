@@ -31,6 +31,10 @@ class Access(NamedTuple):
 class DatabaseTargets:
     """Act where the routers say, or on the alias given by ``--database``."""
 
+    # What there are several of, and the option that names one of them.
+    kind = "databases"
+    again = "--database=ALIAS"
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--database", metavar="ALIAS", help="Act on this database instead of the routed ones.")
 

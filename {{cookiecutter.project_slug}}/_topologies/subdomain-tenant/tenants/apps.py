@@ -7,8 +7,10 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tenants.schema_state import after_migrate, before_migrate  # models can't be imported before
+        # Registers the checks, and binds to the site what Django keeps for all alike.
+        from dbrouting.per_tenant import atomic_requests, checks, raw_sql, sessions, sites, tokens  # noqa: F401
+        from tenants import checks as task_checks  # noqa: F401
+        from tenants.schema_state import after_migrate, before_migrate
 
-        # Once a run, not once for each app.
-        pre_migrate.connect(before_migrate, sender=self)
+        pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app
         post_migrate.connect(after_migrate, sender=self)

@@ -69,21 +69,6 @@ class Report:
         return f"Migrated {in_words(len(self.migrated))}; {self.up_to_date} up to date already."
 
 
-def tenants_to_migrate(names: list[str] | None = None) -> list[Tenant]:
-    """The tenants called so, or all of them; who makes or removes one sees to its tables."""
-    settled = Tenant.objects.exclude(state__in=[Tenant.State.CREATING, Tenant.State.DELETING])
-    if not names:
-        return list(settled)
-    found = {tenant.name: tenant for tenant in settled.filter(name__in=names)}
-    for name in names:
-        if name not in found:
-            raise TenantError(
-                f"No tenant is called {name!r}, or it is half made or half removed; `python manage.py list_tenants` "
-                "shows them all."
-            )
-    return [found[name] for name in dict.fromkeys(names)]
-
-
 def migrate_tenants(tenants: list[Tenant], jobs: int = 1) -> Report:
     """Apply what is missing, to so many tenants at once.
 

@@ -7,7 +7,7 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Lists the tenants with their aliases and host names."
+    help = "Lists the tenants with their aliases, host names and states."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="Print a JSON array, for programs.")

@@ -2,8 +2,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.errors import TenantError
-from tenants.migrating import AGAIN, Report, in_words, migrate_tenants, print_plan, tenants_to_migrate
+from tenants.management.explained import explained
+from tenants.migrating import AGAIN, Report, in_words, migrate_tenants, print_plan
+from tenants.services import get_tenants
 
 
 class Command(BaseCommand):
@@ -24,14 +25,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["jobs"] < 1:
             raise CommandError("--jobs takes a number of 1 or more.")
-        try:
-            tenants = tenants_to_migrate(options["tenant"])
+        with explained():
+            tenants = get_tenants(options["tenant"])
             if options["plan"]:
                 print_plan(tenants, self.stdout)
                 return
             report = migrate_tenants(tenants, options["jobs"])
-        except TenantError as error:
-            raise CommandError(str(error)) from error
         self.print_report(report, options["verbosity"])
 
     def print_report(self, report: Report, verbosity: int) -> None:
