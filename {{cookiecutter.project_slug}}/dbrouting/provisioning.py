@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
 from django.db import OperationalError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -105,7 +105,7 @@ class Server:
 
     def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """A session of its own, so that no migration can end it, and that ends when it is closed."""
-        session = connection.copy()
+        session = connection.copy(alias=NO_DB_ALIAS)
         session.settings_dict["OPTIONS"].pop("pool", None)
         return session
 

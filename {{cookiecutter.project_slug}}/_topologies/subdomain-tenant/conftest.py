@@ -74,15 +74,19 @@ def site_client() -> Client:
     return Client(headers={"host": "acme.localhost"})
 
 
-class AcmeAsyncClient(AsyncClient):
-    """Django's adds a host to its own one instead of replacing it."""
+class AsyncClientOf(AsyncClient):
+    """A browser on ``host``: Django's adds a host to its own one instead of replacing it."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
 
     async def request(self, **request: Any) -> Any:
         others = [(name, value) for name, value in request["headers"] if name != b"host"]
-        return await super().request(**{**request, "headers": [*others, (b"host", b"acme.localhost")]})
+        return await super().request(**{**request, "headers": [*others, (b"host", self.host.encode())]})
 
 
 @pytest.fixture
 def async_site_client() -> AsyncClient:
     """The same, for asynchronous views."""
-    return AcmeAsyncClient()
+    return AsyncClientOf("acme.localhost")

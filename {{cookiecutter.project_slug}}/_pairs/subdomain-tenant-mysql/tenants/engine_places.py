@@ -9,11 +9,10 @@ from collections.abc import Callable, Hashable, Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.provisioning import create_database, drop_database
+from dbrouting.provisioning import create_database
 from tenants.copying import copy_rows
 from tenants.dumping import columns_of, definition_of, selection, session_of, statements_for, tables_of
-from tenants.kinds import Contents
-from tenants.models import Blueprint
+from tenants.kinds import Contents, Scripted
 
 DATES = ("date", "datetime", "time", "timestamp")
 # What SHOW CREATE TABLE doesn't show.
@@ -30,25 +29,19 @@ UNION ALL SELECT CONCAT('the event ', event_name), event_definition
 """
 
 
-class Databases:
-    def make(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
-        found = Blueprint.objects.filter(fingerprint=fingerprint, refusal="").first()
-        if found is None:
-            return False
-        run(connection, found.script)
-        return True
-
-    def has_blueprint(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
-        return Blueprint.objects.filter(fingerprint=fingerprint, refusal="").exists()
+class Databases(Scripted):
+    def run(self, connection: BaseDatabaseWrapper, script: str) -> None:
+        create_database(connection)
+        with session_of(connection) as cursor:
+            for statement in json.loads(script):
+                cursor.execute(statement)
 
     def draft(self, scratch: BaseDatabaseWrapper, migrate: Callable[[BaseDatabaseWrapper], None]) -> str:
         create_database(scratch)
         migrate(scratch)
         with session_of(scratch) as cursor:
-            script = json.dumps([statement for name in tables_of(cursor) for statement in statements_for(cursor, name)])
-        drop_database(scratch)
-        run(scratch, script)
-        return script
+            script = [statement for table in tables_of(cursor) for statement in statements_for(cursor, table)]
+        return self.rehearse(scratch, json.dumps(script))
 
     def contents(self, connection: BaseDatabaseWrapper) -> Contents:
         found: dict[str, Hashable] = {}
@@ -62,18 +55,5 @@ class Databases:
                 found[f"a row of {table}"] = tuple(sorted(map(repr, cursor.fetchall())))
         return found
 
-    def keep(self, scratch: BaseDatabaseWrapper, fingerprint: str, script: str) -> None:
-        Blueprint.objects.create(fingerprint=fingerprint, script=script, refusal="")
-
-    def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:
-        """Nothing is left of them but rows."""
-
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
         copy_rows(source, target, without)
-
-
-def run(connection: BaseDatabaseWrapper, script: str) -> None:
-    create_database(connection)
-    with session_of(connection) as cursor:
-        for statement in json.loads(script):
-            cursor.execute(statement)

@@ -20,9 +20,8 @@ PREPARE = """SELECT set_config('search_path', '', true), set_config('row_securit
 # In the order in which they were made, without those of extensions.
 RELATIONS = """
 SELECT nspname, relname, relkind,
-    coalesce(array_agg(quote_ident(attname) ORDER BY attname) FILTER (WHERE attgenerated = ''), '{}'),
-    coalesce(string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attgenerated), ', ' ORDER BY attname),
-        '')
+    coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attname) FILTER (WHERE attgenerated = ''), ''),
+    coalesce(string_agg(concat(attname, ' ', format_type(atttypid, atttypmod), attgenerated), ', ' ORDER BY attname), '')
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
 WHERE nspname = ANY(%s) AND relkind IN ('r', 'p', 'f', 'm', 'S')
@@ -49,12 +48,12 @@ SEQUENCE = """SELECT coalesce(last_value, start_value), last_value IS NOT NULL F
 
 
 class Relation(NamedTuple):
-    """A table, a sequence or the like; ``columns`` are quoted, without those that the server computes."""
+    """A table, a sequence or the like; ``columns`` are a list as SQL has it, without those that the server computes."""
 
     schema: str
     name: str
     kind: str
-    columns: tuple[str, ...]
+    columns: str
     definition: str
 
     def moved(self, schemas: Mapping[str, str]) -> Self:
@@ -89,7 +88,7 @@ def copy_rows(reader: CursorWrapper, writer: CursorWrapper, schemas: Mapping[str
 
 def relations(cursor: CursorWrapper, schemas: Iterable[str]) -> list[Relation]:
     cursor.execute(RELATIONS, [list(schemas)])
-    return [Relation(*names, tuple(columns), definition) for *names, columns, definition in cursor.fetchall()]
+    return [Relation(*row) for row in cursor.fetchall()]
 
 
 def in_pairs(
@@ -125,7 +124,7 @@ def empty(writer: CursorWrapper, tables: list[Relation]) -> None:
 
 
 def copy_table(reader: CursorWrapper, source: Relation, writer: CursorWrapper, target: Relation) -> None:
-    columns = f"({', '.join(source.columns)})" if source.columns else ""
+    columns = f"({source.columns})" if source.columns else ""
     with (
         reader.copy(f"COPY {address(reader, source)} {columns} TO STDOUT") as rows,
         writer.copy(f"COPY {address(writer, target)} {columns} FROM STDIN") as copy,

@@ -8,12 +8,11 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import ClientCursor
 
-from dbrouting.provisioning import create_database, drop_database, name_of, quoted
+from dbrouting.provisioning import create_database, name_of, quoted
 from dbrouting.schemas.provisioning import outside_schemas
 from tenants.contents import contents_of
 from tenants.copying import copy_rows
-from tenants.kinds import Contents, PlaceKind
-from tenants.models import Blueprint
+from tenants.kinds import Contents, PlaceKind, Scripted
 
 # Reading leaves nothing. Without FROM it is a function that is called, for what it does perhaps.
 READING = re.compile(r"\s*(SELECT\b.*\bFROM|SHOW|EXPLAIN|DECLARE|FETCH|CLOSE)\b", re.DOTALL | re.IGNORECASE)
@@ -27,18 +26,13 @@ def kind_of_place() -> PlaceKind:
     return Schemas()
 
 
-class Schemas:
+class Schemas(Scripted):
     """A schema is made and filled in one transaction, sent as one message."""
 
-    def make(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
-        script = script_of(fingerprint)
-        if script is None:
-            return False
-        run(connection, script)
-        return True
-
-    def has_blueprint(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
-        return script_of(fingerprint) is not None
+    def run(self, connection: BaseDatabaseWrapper, script: str) -> None:
+        schema = quoted(connection, name_of(connection))
+        with outside_schemas(connection) as cursor:
+            cursor.execute(f"BEGIN; CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}; {script}\n; COMMIT")
 
     def draft(self, scratch: BaseDatabaseWrapper, migrate: Callable[[BaseDatabaseWrapper], None]) -> str:
         create_database(scratch)
@@ -47,36 +41,16 @@ class Schemas:
         with scratch.cursor() as cursor:
             cursor.execute(SEQUENCES, [name_of(scratch)])
             statements += [statement for (statement,) in cursor.fetchall()]
-        script = "\n;\n".join(statements)
-        drop_database(scratch)
-        run(scratch, script)
-        return script
+        return self.rehearse(scratch, "\n;\n".join(statements))
 
     def contents(self, connection: BaseDatabaseWrapper) -> Contents:
         name = name_of(connection)
         with connection.cursor() as cursor:
             return contents_of(cursor, [name], place=name)
 
-    def keep(self, scratch: BaseDatabaseWrapper, fingerprint: str, script: str) -> None:
-        Blueprint.objects.create(fingerprint=fingerprint, script=script, refusal="")
-
-    def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:
-        """Nothing is left of them but rows."""
-
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
         with outside_schemas(source) as reader, outside_schemas(target) as writer:
             copy_rows(reader, writer, {name_of(source): name_of(target)}, without)
-
-
-def script_of(fingerprint: str) -> str | None:
-    found = Blueprint.objects.filter(fingerprint=fingerprint, refusal="").first()
-    return found.script if found else None
-
-
-def run(connection: BaseDatabaseWrapper, script: str) -> None:
-    schema = quoted(connection, name_of(connection))
-    with outside_schemas(connection) as cursor:
-        cursor.execute(f"BEGIN; CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}; {script}\n; COMMIT")
 
 
 @contextmanager

@@ -40,6 +40,14 @@ TENANT_SERVER = tenant_server(
     database("tenant_*", "TENANT_DATABASE_URL") if env.str("TENANT_DATABASE_URL", default="") else SHARED_DATABASE
 )
 
+# How many connections each process may have to tenants' databases, in use and kept for the next request together: at
+# least as many as threads of it work for tenants at once.
+TENANT_MAX_CONNECTIONS = env.int("TENANT_MAX_CONNECTIONS", default=20)
+if TENANT_MAX_CONNECTIONS < 1:
+    raise ImproperlyConfigured(
+        f"TENANT_MAX_CONNECTIONS={TENANT_MAX_CONNECTIONS} in .env is no budget: a request needs one."
+    )
+
 
 def tenant_database(alias: str) -> dict[str, Any] | None:
     """The configuration of a tenant's alias, from the alias alone: whether there is such a tenant isn't asked.

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 
 from django.core.management import call_command
 from django.core.management.commands import migrate
-from django.db import DatabaseError, OperationalError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
@@ -27,7 +27,7 @@ from dbrouting.targets import get_targets
 from dbrouting.tenant_names import alias_of
 from tenants.errors import TenantBusyError
 from tenants.fingerprints import data_migrations_on, fingerprint
-from tenants.kinds import Contents, PlaceKind
+from tenants.kinds import Contents, NoBlueprintError, PlaceKind
 from tenants.locks import tenant_lock
 from tenants.models import Blueprint
 
@@ -40,55 +40,50 @@ def make_from_blueprint(connection: BaseDatabaseWrapper, kind: PlaceKind) -> boo
     """Make the place that ``connection`` leads to; False if only ``migrate`` can."""
     if data_migrations_on(connection.alias) != data_migrations_on(any_alias()):
         return False
-    return kind.make(connection, fingerprint()) or (build(kind) and kind.make(connection, fingerprint()))
+    return kind.make(connection, fingerprint()) or (build(connection, kind) and kind.make(connection, fingerprint()))
 
 
-def build(kind: PlaceKind) -> bool:
+def build(connection: BaseDatabaseWrapper, kind: PlaceKind) -> bool:
     """Make the blueprint of the running code and remove the outdated ones; False if there can be none."""
     with ExitStack() as stack:
         try:
             stack.enter_context(patient_lock())
         except TenantBusyError:
             return False
-        with empty_place("building") as first, empty_place("checking") as second:
-            if kind.has_blueprint(first, fingerprint()):  # made while this process waited
-                return True
-            if Blueprint.objects.filter(fingerprint=fingerprint()).exclude(refusal="").exists():
-                return False
-            script, why_not = draft(kind, first, second)
-            Blueprint.objects.exclude(fingerprint=fingerprint()).delete()
-            if why_not:
-                refuse(why_not)
-                return False
-            kind.keep(first, fingerprint(), script)
-            kind.remove_outdated(first, fingerprint())
+        if kind.has_blueprint(connection, fingerprint()):  # made while this process waited
+            return True
+        return not is_refused() and build_alone(kind)
+
+
+def build_alone(kind: PlaceKind) -> bool:
+    with scratch_place("building") as first, scratch_place("checking") as second:
+        Blueprint.objects.exclude(fingerprint=fingerprint()).delete()
+        try:
+            script = kind.draft(first, run_migrations)
+            create_database(second)
+            run_migrations(second)
+            require_equal(kind.contents(first), kind.contents(second))
+        except NoBlueprintError as error:
+            refuse(str(error))
+            return False
+        kind.keep(first, fingerprint(), script)
+        kind.remove_outdated(first, fingerprint())
     return True
 
 
-def draft(kind: PlaceKind, first: BaseDatabaseWrapper, second: BaseDatabaseWrapper) -> tuple[str, str]:
-    """Fill ``first`` as new places will be; gives the script, where there is one, and why it won't do, if it won't."""
-    try:
-        script = kind.draft(first, run_migrations)
-    except OperationalError:
-        raise
-    except DatabaseError as error:
-        return "", f"what they did can't be repeated: {error}"
-    create_database(second)
-    run_migrations(second)
-    return script, difference(kind.contents(first), kind.contents(second))
-
-
-def difference(one: Contents, other: Contents) -> str:
-    """Where the two are not the same; empty if they are."""
+def require_equal(one: Contents, other: Contents) -> None:
     for name in sorted(one.keys() | other.keys()):
         if one.get(name) != other.get(name):
-            return f"{name} isn't the same wherever they run"
-    return ""
+            raise NoBlueprintError(f"{name} isn't the same wherever they run")
+
+
+def is_refused() -> bool:
+    return Blueprint.objects.filter(fingerprint=fingerprint()).exclude(refusal="").exists()
 
 
 def refuse(why: str) -> None:
     """Say so once, and remember it until the migrations change."""
-    Blueprint.objects.create(fingerprint=fingerprint(), script="", refusal=why)
+    Blueprint.objects.update_or_create(fingerprint=fingerprint(), defaults={"script": "", "refusal": why})
     logger.warning("New tenants are migrated one by one: there is no copying what the migrations leave, for %s.", why)
 
 
@@ -105,44 +100,41 @@ def any_alias() -> str:
 
 
 @contextmanager
-def empty_place(name: str) -> Iterator[BaseDatabaseWrapper]:
-    """A connection, known in the block by an alias of its own, to a place that isn't there; what is made is removed."""
+def beside_tenants(name: str) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to a place beside the tenants', known in the block by the alias of a tenant that isn't there."""
     config = complete(databases.place_beside_tenants(name))
     alias = any_alias()
     connection: BaseDatabaseWrapper = load_backend(config["ENGINE"]).DatabaseWrapper(config, alias)
     connections[alias] = connection
     try:
-        drop_database(connection)  # the left-over of a process that was killed
         yield connection
     finally:
-        drop_database(connection)
         connection.close()
         del connections[alias]
+
+
+@contextmanager
+def scratch_place(name: str) -> Iterator[BaseDatabaseWrapper]:
+    """The same, and there is nothing yet; what is made in the block is removed after it."""
+    with beside_tenants(name) as connection:
+        drop_database(connection)  # the left-over of a process that was killed
+        try:
+            yield connection
+        finally:
+            drop_database(connection)
 
 
 @contextmanager
 def patient_lock() -> Iterator[None]:
     """Keep other processes from making blueprints; TenantBusyError if one doesn't get done."""
     give_up = time.monotonic() + PATIENCE
-    with ExitStack() as stack:
+    with beside_tenants("building") as connection, ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(lock_of_blueprints())
+                stack.enter_context(tenant_lock(connection.alias))
                 break
             except TenantBusyError:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.1)
         yield
-
-
-@contextmanager
-def lock_of_blueprints() -> Iterator[None]:
-    config = complete(databases.place_beside_tenants("building"))
-    alias = any_alias()
-    connections[alias] = load_backend(config["ENGINE"]).DatabaseWrapper(config, alias)
-    try:
-        with tenant_lock(alias):
-            yield
-    finally:
-        del connections[alias]
