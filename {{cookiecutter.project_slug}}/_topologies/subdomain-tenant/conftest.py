@@ -1,8 +1,10 @@
 """Tests work for the tenant acme, beside another called globex; ``@pytest.mark.no_tenant`` starts with none."""
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -10,11 +12,16 @@ import pytest
 from django.db import connections
 from django.test import AsyncClient, Client, SimpleTestCase, TransactionTestCase
 
+import config.databases
+from config import engine
 from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from dbrouting.tenant_names import alias_of
+from tenants.isolated_places import kind_of_place
+from tenants.kinds import Scripted
 from tenants.models import Domain, Tenant
+from tenants.places import drop_place
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
 
@@ -90,3 +97,22 @@ class AsyncClientOf(AsyncClient):
 def async_site_client() -> AsyncClient:
     """The same, for asynchronous views."""
     return AsyncClientOf("acme.localhost")
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Two aliases that lead nowhere yet. What a test makes is beside the project's own databases, and gone after it."""
+    beside = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections[ACME.alias].settings_dict["NAME"]
+    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(beside)}
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    prefix = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{worker}"  # on MySQL its user may make only such
+    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", prefix)
+    monkeypatch.setattr(Scripted, "known", {})
+    aliases = ("tenant_initech", "tenant_umbrella")
+    yield aliases
+    for alias in aliases:
+        drop_place(alias)
+        del connections[alias]  # the next test's is in another folder
+    kind_of_place().remove_outdated(connections["tenant_initech"], "")
+    del connections["tenant_initech"]
