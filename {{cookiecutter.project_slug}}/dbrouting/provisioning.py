@@ -5,7 +5,7 @@ Every function takes a connection, whose database need not exist yet.
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import OperationalError
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -75,6 +76,7 @@ class Server:
     take_lock: str
     give_back_lock: str
     how: str = ""
+    how_to_drop: str = ""
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
         return str(connection.settings_dict["NAME"])
@@ -90,7 +92,7 @@ class Server:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE")
+        self._execute(connection, "DROP DATABASE", self.how_to_drop)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
@@ -103,7 +105,7 @@ class Server:
 
     def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """A session of its own, so that no migration can end it, and that ends when it is closed."""
-        session = connection.copy()
+        session = connection.copy(alias=NO_DB_ALIAS)
         session.settings_dict["OPTIONS"].pop("pool", None)
         return session
 
@@ -136,6 +138,7 @@ class PostgreSQL(Server):
     )
     take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
     give_back_lock = "ROLLBACK"
+    how_to_drop = "WITH (FORCE)"  # who is still connected would keep it from being dropped
 
 
 class MySQL(Server):
@@ -143,6 +146,16 @@ class MySQL(Server):
     take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
     give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
+        connection.close()
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [self.name(connection)])
+            for (session,) in cursor.fetchall():
+                with suppress(OperationalError):  # it has gone by itself
+                    cursor.execute("KILL %s", [session])
+        super().drop(connection)
 
 
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}

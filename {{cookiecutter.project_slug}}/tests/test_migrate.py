@@ -87,6 +87,7 @@ def test_test_runners_may_prepare_any_database(migrated: list[str]) -> None:
     assert migrated == usable_aliases()
 
 
+@pytest.mark.usefixtures("every_database")
 def test_djangos_own_options_work(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("migrate", "--plan")
     assert "No planned migration operations." in capsys.readouterr().out

@@ -8,8 +8,9 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from django.db import connections
-from django.test import AsyncClient, Client, SimpleTestCase
+from django.test import AsyncClient, Client, SimpleTestCase, TransactionTestCase
 
+from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from dbrouting.tenant_names import alias_of
@@ -36,6 +37,9 @@ def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
             is_active = {"id": tenant.id, "state": Tenant.State.ACTIVE}
             row, _ = Tenant.objects.get_or_create(name=tenant.name, defaults=is_active)
             Domain.objects.get_or_create(host=f"{tenant.name}.localhost", tenant=row)
+    if isinstance(request.instance, TransactionTestCase):  # it leaves every database as it was
+        instance: Any = request.instance
+        instance._fixture_teardown = sql_on_any_site()(instance._fixture_teardown)
     with nullcontext() if request.node.get_closest_marker("no_tenant") else tenant_context(ACME):
         yield
 
@@ -44,6 +48,13 @@ def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
 def _work_for_acme_in_the_set_up_of_a_class(request: pytest.FixtureRequest) -> Iterator[None]:
     is_test_case = request.cls is not None and issubclass(request.cls, SimpleTestCase)
     with tenant_context(ACME) if is_test_case else nullcontext():
+        yield
+
+
+@pytest.fixture
+def every_database() -> Iterator[None]:
+    """Working for acme doesn't keep the test from querying globex's."""
+    with sql_on_any_site():
         yield
 
 
@@ -63,15 +74,19 @@ def site_client() -> Client:
     return Client(headers={"host": "acme.localhost"})
 
 
-class AcmeAsyncClient(AsyncClient):
-    """Django's adds a host to its own one instead of replacing it."""
+class AsyncClientOf(AsyncClient):
+    """A browser on ``host``: Django's adds a host to its own one instead of replacing it."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
 
     async def request(self, **request: Any) -> Any:
         others = [(name, value) for name, value in request["headers"] if name != b"host"]
-        return await super().request(**{**request, "headers": [*others, (b"host", b"acme.localhost")]})
+        return await super().request(**{**request, "headers": [*others, (b"host", self.host.encode())]})
 
 
 @pytest.fixture
 def async_site_client() -> AsyncClient:
     """The same, for asynchronous views."""
-    return AcmeAsyncClient()
+    return AsyncClientOf("acme.localhost")

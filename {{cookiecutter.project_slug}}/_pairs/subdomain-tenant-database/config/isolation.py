@@ -7,6 +7,9 @@ from urllib.parse import unquote, urlsplit
 from config import engine
 from config.env import BASE_DIR
 
+# All tenants' connections are kept in one stock of this process, so none is kept by itself.
+KEPT_IN_STOCK = {"ENGINE": "dbrouting.tenant_backend", "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
+
 
 def tenant_server(config: dict[str, Any]) -> dict[str, Any]:
     """``config``: any server will do."""
@@ -20,7 +23,7 @@ def database_names(server: dict[str, Any], prefix: str) -> str:
 
 def tenant_config(server: dict[str, Any], name: str, shared: dict[str, Any]) -> dict[str, Any] | None:
     """The database ``name`` on ``server``; ``None`` if it would be the shared one."""
-    config = engine.with_name(server, name)
+    config = {**engine.with_name(server, name), **KEPT_IN_STOCK}
     return None if place_of(config) == place_of(shared) else config
 
 

@@ -1,7 +1,5 @@
-"""Tenants take turns at the sessions of one pool, and none finds what another left there, or a shared row."""
+"""Tenants take turns at the sessions of one stock, and none finds what another left there, or a shared row."""
 
-import importlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +20,11 @@ from psycopg import IsolationLevel
 import config.databases
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
-from config import engine, isolation
-from config.env import from_url
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.schemas import sessions
 from dbrouting.schemas.provisioning import outside_schemas
+from dbrouting.tenant_backend.stock import Line, Stock
+from dbrouting.tenant_backend.wrapper import Stocked
 from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.errors import TenantError
@@ -38,12 +36,21 @@ pytestmark = pytest.mark.django_db
 ONE, OTHER = "tmp_one", "tmp_other"
 
 
-def connection_to(schema: str, **pool: Any) -> BaseDatabaseWrapper:
-    """Like acme's, but in ``schema`` and with a pool that only those have who give the same arguments."""
-    connection = connections["tenant_acme"].copy(alias=schema)
+def connection_to(schema: str, stock: Stock) -> Any:
+    """Like acme's, but in ``schema`` and with sessions from ``stock``."""
+    connection: Any = connections["tenant_acme"].copy(alias=schema)
     connection.settings_dict["SCHEMA"] = schema
-    connection.settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1, "timeout": 2, **pool}
+    connection.stock = lambda: stock
     return connection
+
+
+@pytest.fixture
+def stock() -> Iterator[Stock]:
+    """It holds a single session, so that a tenant gets what another one left."""
+    stock = Stock(1, patience=2)
+    yield stock
+    for place in tuple(stock._idle):
+        stock.close(place)
 
 
 @pytest.fixture(autouse=True)
@@ -60,20 +67,17 @@ def _two_schemas_and_a_shared_table() -> Iterator[None]:
 
 
 @pytest.fixture
-def one() -> Iterator[BaseDatabaseWrapper]:
-    """A tenant's connection. The pool behind it holds a single session, so that the other gets what this one left."""
-    yield from closed_at_the_end(connection_to(ONE))
+def one(stock: Stock) -> Iterator[Any]:
+    connection = connection_to(ONE, stock)
+    yield connection
+    connection.close()
 
 
 @pytest.fixture
-def other() -> Iterator[BaseDatabaseWrapper]:
-    yield from closed_at_the_end(connection_to(OTHER))
-
-
-def closed_at_the_end(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+def other(stock: Stock) -> Iterator[Any]:
+    connection = connection_to(OTHER, stock)
     yield connection
     connection.close()
-    connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
 
 
 def execute(connection: BaseDatabaseWrapper, *statements: str) -> Any:
@@ -103,12 +107,12 @@ def kill_session_of(connection: BaseDatabaseWrapper) -> None:
 # The search path
 
 
-def test_a_tenants_session_is_in_its_schema_only(one: BaseDatabaseWrapper) -> None:
+def test_a_tenants_session_is_in_its_schema_only(one: Any) -> None:
     assert execute(one, "SELECT current_schemas(true)") == ["pg_catalog", ONE]
     assert owner(one) == ONE
 
 
-def test_a_table_that_the_tenant_lacks_is_an_error_not_the_shared_one(one: BaseDatabaseWrapper) -> None:
+def test_a_table_that_the_tenant_lacks_is_an_error_not_the_shared_one(one: Any) -> None:
     with pytest.raises(ProgrammingError, match='relation "shared" does not exist'):
         execute(one, "SELECT owner FROM shared")
     execute(one, "DROP TABLE note")
@@ -174,9 +178,7 @@ def lose_the_session(connection: BaseDatabaseWrapper) -> None:
         lambda connection: connection.close(),
     ],
 )
-def test_it_stays_there_whatever_happens(
-    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, event: Callable[[BaseDatabaseWrapper], None]
-) -> None:
+def test_it_stays_there_whatever_happens(one: Any, other: Any, event: Callable[[BaseDatabaseWrapper], None]) -> None:
     other.ensure_connection()
     other.close()
     for _ in range(2):
@@ -214,9 +216,7 @@ def test_a_query_set_read_in_chunks_keeps_to_its_tenant(acme: CurrentTenant, glo
         f"BEGIN; SET LOCAL search_path TO {ONE}",
     ],
 )
-def test_the_next_one_finds_its_own_rows_whatever_the_last_one_did(
-    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, left: str
-) -> None:
+def test_the_next_one_finds_its_own_rows_whatever_the_last_one_did(one: Any, other: Any, left: str) -> None:
     for borrower, schema in ((other, OTHER), (one, ONE)):  # another tenant, and the same one
         execute(one, left)
         session = session_of(one)
@@ -227,7 +227,7 @@ def test_the_next_one_finds_its_own_rows_whatever_the_last_one_did(
         borrower.close()
 
 
-def test_nothing_else_is_left_in_the_session(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+def test_nothing_else_is_left_in_the_session(one: Any, other: Any) -> None:
     zone = execute(one, "SHOW TimeZone")
     execute(one, f'SET ROLE "{one.settings_dict["USER"]}"')
     execute(one, "SET statement_timeout = 77777", "SET TimeZone TO 'Asia/Tokyo'", "SELECT pg_advisory_lock(1)")
@@ -246,7 +246,7 @@ def test_nothing_else_is_left_in_the_session(one: BaseDatabaseWrapper, other: Ba
         execute(other, "SELECT * FROM secret")
 
 
-def test_what_the_driver_was_told_is_forgotten(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+def test_what_the_driver_was_told_is_forgotten(one: Any, other: Any) -> None:
     one.ensure_connection()
     session = one.connection
     session.read_only = session.deferrable = True
@@ -260,18 +260,14 @@ def test_what_the_driver_was_told_is_forgotten(one: BaseDatabaseWrapper, other: 
 
 
 @pytest.mark.parametrize("statement", ["RESET ALL", "RESET search_path", "SET search_path TO DEFAULT", "DISCARD ALL"])
-def test_a_reset_in_the_middle_leaves_no_table_rather_than_the_shared_ones(
-    one: BaseDatabaseWrapper, statement: str
-) -> None:
+def test_a_reset_in_the_middle_leaves_no_table_rather_than_the_shared_ones(one: Any, statement: str) -> None:
     execute(one, statement)
 
     with pytest.raises(ProgrammingError, match='relation "note" does not exist'):
         owner(one)
 
 
-def test_a_session_that_cannot_be_cleaned_is_not_used_again(
-    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper
-) -> None:
+def test_a_session_that_cannot_be_cleaned_is_not_used_again(one: Any, other: Any) -> None:
     session = session_of(one)
     kill_session_of(one)
     one.close()
@@ -280,11 +276,12 @@ def test_a_session_that_cannot_be_cleaned_is_not_used_again(
     assert session_of(other) != session
 
 
-# The pool
+# The stock
 
 
-def test_a_session_that_died_in_the_pool_is_replaced_at_once() -> None:
-    first, second = (connection_to(ONE, min_size=2, max_size=2) for _ in range(2))
+def test_sessions_that_died_while_nobody_used_them_are_replaced_at_once() -> None:
+    stock = Stock(2)
+    first, second = (connection_to(ONE, stock) for _ in range(2))
     pids = {session_of(first), session_of(second)}
     first.close()
     second.close()
@@ -296,38 +293,37 @@ def test_a_session_that_died_in_the_pool_is_replaced_at_once() -> None:
     assert not pids & {session_of(first), session_of(second)}
     first.close()
     second.close()
-    first.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+    first.close_pool()
 
 
-def test_a_missing_schema_is_an_error_that_takes_no_session_along(one: BaseDatabaseWrapper) -> None:
-    nobody = connection_to("tmp_nobody")
+def test_a_session_whose_death_shows_only_when_it_is_used_is_replaced(
+    one: Any, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = session_of(one)
+    one.close()
+    with outside_schemas(one) as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [dead])
+    monkeypatch.setattr(Line, "is_alive", lambda line: True)
+
+    assert owner(one) == ONE
+    assert session_of(one) != dead
+
+
+def test_a_missing_schema_is_an_error_that_takes_no_session_along(one: Any, stock: Stock) -> None:
+    nobody = connection_to("tmp_nobody", stock)
     for _ in range(3):
         with pytest.raises(OperationalError, match='schema "tmp_nobody" does not exist'):
             owner(nobody)
     assert owner(one) == ONE
 
 
-def test_sessions_that_do_not_begin_without_a_schema_are_refused(
-    one: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sessions_that_do_not_begin_without_a_schema_are_refused(one: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What PgBouncer does if it is told to ignore ``options``; with its transactions the path would go to others."""
     of_django = DatabaseWrapper.get_connection_params
     monkeypatch.setattr(sessions.DatabaseWrapper, "get_connection_params", of_django)
 
     with pytest.raises(OperationalError, match="PgBouncer"):
         owner(one)
-
-
-def test_a_thread_that_serves_no_requests_takes_no_session_from_those_that_do(one: BaseDatabaseWrapper) -> None:
-    """It may live for ever without querying again, or end without closing."""
-    one.ensure_connection()
-    with ThreadPoolExecutor(1) as pool:
-        elsewhere = connection_to(OTHER)
-        elsewhere.inc_thread_sharing()
-        assert pool.submit(owner, elsewhere).result() == OTHER
-
-    elsewhere.close()
-    assert owner(one) == ONE
 
 
 @pytest.fixture
@@ -337,13 +333,12 @@ def tmp_tenants(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     server["OPTIONS"] = {**server["OPTIONS"], "application_name": "tmp_tenants"}
     monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
     monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", "tmp")
-    monkeypatch.setattr("config.isolation.POOL", {"min_size": 2, "max_size": 50, "timeout": 5})
     aliases = [f"tenant_t{number}" for number in range(100)]
     with outside_schemas(connections["tenant_acme"]) as cursor:
         cursor.execute("; ".join(f"CREATE SCHEMA {schema_at(alias)}" for alias in aliases))
     yield aliases
     close_old_connections()
-    connections[aliases[0]].close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+    connections[aliases[0]].close_pool()  # type: ignore[attr-defined]  # of this backend's only
     with outside_schemas(connections["tenant_acme"]) as cursor:
         cursor.execute("; ".join(f"DROP SCHEMA {schema_at(alias)}" for alias in aliases))
 
@@ -359,7 +354,7 @@ def sessions_of_tmp_tenants() -> int:
 
 
 def test_a_hundred_tenants_need_no_more_sessions_than_threads(tmp_tenants: list[str]) -> None:
-    threads, minimum = 8, 2
+    threads = 8
     all_are_served = threading.Barrier(threads, timeout=20)
     counts: list[int] = []
 
@@ -378,16 +373,14 @@ def test_a_hundred_tenants_need_no_more_sessions_than_threads(tmp_tenants: list[
 
     with ThreadPoolExecutor(threads) as pool:
         assert set().union(*pool.map(serve, range(threads))) == {True}
-    assert threads <= min(counts)
-    assert max(counts) <= threads + minimum
+    assert set(counts) == {threads}
 
 
 def test_a_command_that_visits_every_tenant_needs_one_session(tmp_tenants: list[str]) -> None:
-    minimum = 2
     for alias in tmp_tenants:
         assert execute(connections[alias], "SELECT current_schema()") == schema_at(alias)
 
-    assert sessions_of_tmp_tenants() <= 1 + minimum
+    assert sessions_of_tmp_tenants() == 1
 
 
 def test_what_is_open_in_a_tenant_stays_open_while_another_is_visited(tmp_tenants: list[str]) -> None:
@@ -414,12 +407,12 @@ def test_a_transaction_begun_in_sql_stays_open_while_another_tenant_is_visited(t
 
 
 def test_a_session_whose_cleaning_is_interrupted_is_replaced(
-    one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    one: Any, other: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a worker's soft time limit, for instance."""
     execute(one, "SET application_name = 'left'")
     with monkeypatch.context() as patch:
-        patch.setattr(one, "_configure_connection", interrupt)
+        patch.setattr(one, "leave", interrupt)
         with pytest.raises(KeyboardInterrupt):
             one.close()
 
@@ -430,39 +423,12 @@ def interrupt(*args: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_statements_that_would_be_prepared_work_in_a_session_that_changed_hands() -> None:
-    connection = connection_to(ONE)
-    connection.settings_dict["OPTIONS"].update(server_side_binding=True, prepare_threshold=2)
-    try:
-        for times in (1, 4, 1):
-            assert {owner(connection) for _ in range(times)} == {ONE}
-            connection.close()
-    finally:
-        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+def test_statements_that_would_be_prepared_work_in_a_session_that_changed_hands(one: Any) -> None:
+    one.settings_dict["OPTIONS"].update(server_side_binding=True, prepare_threshold=2)
 
-
-def test_a_forked_process_has_a_pool_of_its_own(one: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has its parent's sessions too: whoever used them would read the answers to the parent's queries."""
-    parents: Any = one.pool  # type: ignore[attr-defined]  # of PostgreSQL's only
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: -1)
-        assert one.pool is not parents  # type: ignore[attr-defined]  # likewise
-        one.close_pool()  # type: ignore[attr-defined]  # likewise
-
-
-def test_one_session_is_enough_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TENANT_POOL_SIZE", "1")
-    try:
-        pool = importlib.reload(isolation).POOL
-    finally:
-        monkeypatch.undo()
-        importlib.reload(isolation)
-    connection = connection_to(ONE, **pool)
-    try:
-        assert owner(connection) == ONE
-    finally:
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's only
+    for times in (1, 4, 1):
+        assert {owner(one) for _ in range(times)} == {ONE}
+        one.close()
 
 
 def test_a_connection_that_is_closed_in_a_transaction_has_let_go_of_its_session(tmp_tenants: list[str]) -> None:
@@ -474,7 +440,7 @@ def test_a_connection_that_is_closed_in_a_transaction_has_let_go_of_its_session(
     assert execute(one, "SELECT current_schema()") == schema_at(one.alias)
 
 
-def test_a_cursor_that_was_kept_reads_nobody_elses_rows(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+def test_a_cursor_that_was_kept_reads_nobody_elses_rows(one: Any, other: Any) -> None:
     cursor = one.cursor()
     cursor.execute("SELECT owner FROM note")
     one.close()
@@ -485,7 +451,7 @@ def test_a_cursor_that_was_kept_reads_nobody_elses_rows(one: BaseDatabaseWrapper
 
 
 @pytest.mark.parametrize("max_age", [None, 60])
-def test_sessions_of_all_tenants_are_never_kept_by_one(one: BaseDatabaseWrapper, max_age: int | None) -> None:
+def test_sessions_of_all_tenants_are_never_kept_by_one(one: Any, max_age: int | None) -> None:
     one.settings_dict["CONN_MAX_AGE"] = max_age
 
     with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE = 0"):
@@ -503,7 +469,7 @@ def test_sessions_of_all_tenants_are_never_kept_by_one(one: BaseDatabaseWrapper,
         *["public", "pg_x", "pg_catalog", "information_schema", "x" * 64, "", None],
     ],
 )
-def test_a_dangerous_name_is_refused_by_whatever_uses_it(one: BaseDatabaseWrapper, name: str | None) -> None:
+def test_a_dangerous_name_is_refused_by_whatever_uses_it(one: Any, name: str | None) -> None:
     one.settings_dict["SCHEMA"] = name
 
     for use in (owner, database_exists, create_database, drop_database):
@@ -511,15 +477,8 @@ def test_a_dangerous_name_is_refused_by_whatever_uses_it(one: BaseDatabaseWrappe
             use(one)
 
 
-def test_pgbouncer_is_refused_in_front_of_schemas() -> None:
-    behind = from_url("tenant_*", "TENANT_DATABASE_URL", f"{engine.EXAMPLE_URL}?pgbouncer=true")
-
-    with pytest.raises(ImproperlyConfigured, match=r"TENANT_DATABASE_URL in .env says pgbouncer=true"):
-        isolation.tenant_server(behind)
-
-
-def test_names_are_quoted(one: BaseDatabaseWrapper) -> None:
-    keyword = connection_to("order")
+def test_names_are_quoted(one: Any, stock: Stock) -> None:
+    keyword = connection_to("order", stock)
     create_database(keyword)
     try:
         execute(keyword, "CREATE TABLE note AS SELECT 'order' AS owner")
@@ -554,8 +513,8 @@ def test_a_tenant_with_such_a_name_is_not_made(monkeypatch: pytest.MonkeyPatch) 
 # Making and dropping
 
 
-def test_a_schema_is_made_once_and_dropped_with_its_rows(other: BaseDatabaseWrapper) -> None:
-    fresh = connection_to("tmp_fresh")
+def test_a_schema_is_made_once_and_dropped_with_its_rows(other: Any, stock: Stock) -> None:
+    fresh = connection_to("tmp_fresh", stock)
     assert not database_exists(fresh)
     assert create_database(fresh) is True
     assert create_database(fresh) is False
@@ -568,9 +527,9 @@ def test_a_schema_is_made_once_and_dropped_with_its_rows(other: BaseDatabaseWrap
     assert owner(other) == OTHER
 
 
-def test_a_database_that_is_missing_is_made_with_the_schema(one: BaseDatabaseWrapper) -> None:
+def test_a_database_that_is_missing_is_made_with_the_schema(one: Any, stock: Stock) -> None:
     """The tenants may be on a server, or in a database, of their own."""
-    elsewhere = connection_to(ONE)
+    elsewhere = connection_to(ONE, stock)
     elsewhere.settings_dict["NAME"] += "_elsewhere"
     assert not database_exists(elsewhere)
     try:
@@ -578,19 +537,21 @@ def test_a_database_that_is_missing_is_made_with_the_schema(one: BaseDatabaseWra
         assert execute(elsewhere, "SELECT current_schema()") == ONE
     finally:
         elsewhere.close()
-        elsewhere.creation._destroy_test_db(elsewhere.settings_dict["NAME"], 0)  # type: ignore[attr-defined]  # no stub
+        elsewhere.creation._destroy_test_db(elsewhere.settings_dict["NAME"], 0)
     assert owner(one) == ONE
 
 
 @pytest.mark.filterwarnings("ignore:Normally Django will use a connection to the 'postgres' database:RuntimeWarning")
-def test_a_schema_is_made_by_a_role_that_may_not_use_the_servers_own_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schema_is_made_by_a_role_that_may_not_use_the_servers_own_database(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @contextmanager
     def refuse(connection: BaseDatabaseWrapper) -> Iterator[None]:
         raise OperationalError('permission denied for database "postgres"')
         yield
 
     monkeypatch.setattr(BaseDatabaseWrapper, "_nodb_cursor", refuse)
-    fresh = connection_to("tmp_fresh")
+    fresh = connection_to("tmp_fresh", stock)
     try:
         assert create_database(fresh) is True
         assert execute(fresh, "SELECT current_schema()") == "tmp_fresh"
@@ -598,13 +559,16 @@ def test_a_schema_is_made_by_a_role_that_may_not_use_the_servers_own_database(mo
         drop_database(fresh)
 
 
-def test_each_schema_has_a_lock_of_its_own(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> None:
+def test_each_schema_has_a_lock_of_its_own(one: Any, other: Any, stock: Stock) -> None:
     with migration_lock(one):
-        with pytest.raises(CommandError, match="Another `migrate` is at work"), migration_lock(connection_to(ONE)):
+        with (
+            pytest.raises(CommandError, match="Another `migrate` is at work"),
+            migration_lock(connection_to(ONE, stock)),
+        ):
             pass
         with migration_lock(other):
-            assert owner(one) == ONE  # the lock needs no session of the pool
-    with migration_lock(connection_to(ONE)):
+            assert owner(one) == ONE  # the lock needs no session of the stock
+    with migration_lock(connection_to(ONE, stock)):
         pass
 
 
@@ -633,10 +597,13 @@ def test_content_types_are_cached_for_each_tenant(acme: CurrentTenant, globex: C
     ContentType.objects.clear_cache()
 
 
-def test_tenants_share_a_pool_and_nothing_else(acme: CurrentTenant, globex: CurrentTenant) -> None:
-    pools: list[Any] = [getattr(connections[tenant.alias], "pool", None) for tenant in (acme, globex)]
+def test_tenants_sessions_lead_to_one_place_and_never_to_that_of_the_shared_database(
+    acme: CurrentTenant, globex: CurrentTenant
+) -> None:
+    one, other = (connections[tenant.alias] for tenant in (acme, globex))
 
-    assert pools[0] is pools[1]
-    assert pools[0] is not None
-    assert session_of(connections[acme.alias]) != session_of(connections[globex.alias])
-    assert getattr(connections["default"], "pool", None) is None
+    assert isinstance(one, Stocked)
+    assert isinstance(other, Stocked)
+    assert one.place() == other.place()
+    assert session_of(one) != session_of(other)
+    assert not isinstance(connections["default"], Stocked)

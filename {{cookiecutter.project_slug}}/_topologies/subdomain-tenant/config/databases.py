@@ -40,6 +40,14 @@ TENANT_SERVER = tenant_server(
     database("tenant_*", "TENANT_DATABASE_URL") if env.str("TENANT_DATABASE_URL", default="") else SHARED_DATABASE
 )
 
+# How many connections each process may have to tenants' databases, in use and kept for the next request together: at
+# least as many as threads of it work for tenants at once.
+TENANT_MAX_CONNECTIONS = env.int("TENANT_MAX_CONNECTIONS", default=20)
+if TENANT_MAX_CONNECTIONS < 1:
+    raise ImproperlyConfigured(
+        f"TENANT_MAX_CONNECTIONS={TENANT_MAX_CONNECTIONS} in .env is no budget: a request needs one."
+    )
+
 
 def tenant_database(alias: str) -> dict[str, Any] | None:
     """The configuration of a tenant's alias, from the alias alone: whether there is such a tenant isn't asked.
@@ -48,6 +56,17 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
     """
     key = key_of(alias)
     return None if key is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{key}", SHARED_DATABASE)
+
+
+def place_beside_tenants(name: str) -> dict[str, Any]:
+    """The configuration of ``<prefix>__<name>``, which is no tenant's: their keys hold no double underscore."""
+    config = tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}__{name}", SHARED_DATABASE)
+    if config is None:
+        raise ImproperlyConfigured(
+            f"The shared database is called {TENANT_DATABASE_PREFIX}__{name}, which is kept for making tenants. Set "
+            "TENANT_DATABASE_PREFIX in .env to another."
+        )
+    return config
 
 
 def tenant_aliases() -> Iterable[str]:
@@ -100,5 +119,58 @@ DATABASE_ROUTERS = [
 ]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.SubdomainTenantMiddleware"]
 DATABASE_APPS = ["tenants", "reference"]
-DATABASE_URLS: list[str] = []
+DATABASE_URLS = ["dbrouting.per_tenant.urls"]
 DATABASE_TARGETS = "tenants.targets.TenantTargets"
+
+# What dbrouting/per_tenant binds to one site: nothing of it is good on another, also where that is a copy.
+
+SESSION_ENGINE = "dbrouting.per_tenant.sessions"
+SIGNING_BACKEND = "dbrouting.per_tenant.tokens.SiteSigner"
+STORAGES = {
+    "default": {"BACKEND": "dbrouting.per_tenant.files.SiteStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Where the web server keeps /<site's id>/… of MEDIA_ROOT for itself, such as /uploads/: Django then tells it, by
+# X-Accel-Redirect, which file a visitor of /media/ may have. Empty: outside of development nobody gets any from there.
+TENANT_UPLOADS_PREFIX = env.str("TENANT_UPLOADS_PREFIX", default="")
+
+# Keys are the site's own; in "shared" they are everybody's. Each cache must say which.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "dbrouting.per_tenant.caches.site_key",
+    },
+    "shared": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "shared",
+        "KEY_FUNCTION": "dbrouting.per_tenant.caches.shared_key",
+    },
+}
+
+# Each view in a transaction of its own site's database. Asynchronous views can't be.
+TENANT_ATOMIC_REQUESTS = env.bool("TENANT_ATOMIC_REQUESTS", default=False)
+
+# Django's logging, with the tenant in each line.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "tags": {"()": "dbrouting.tags.TagsFilter"},
+        "in_production": {"()": "django.utils.log.RequireDebugFalse"},
+    },
+    "formatters": {
+        "tags": {"format": "%(asctime)s %(levelname)s %(name)s [%(tags)s] %(message)s"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "filters": ["tags"], "formatter": "tags"},
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "filters": ["in_production"],
+            "level": "ERROR",
+        },
+    },
+    "loggers": {
+        "django": {"handlers": ["console", "mail_admins"], "level": "INFO", "propagate": False},
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

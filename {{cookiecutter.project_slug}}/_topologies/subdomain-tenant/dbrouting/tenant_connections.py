@@ -1,7 +1,7 @@
 """Connections to tenants' databases: their aliases are unlisted, so nothing of Django's ever closes them.
 
-A request's are closed, or kept if they may persist, when Django does so with those it lists: where a request begins
-and where it ends. A thread that no request is bound to, an executor's for instance, has no such end: it keeps one.
+They are when Django closes those it lists: where a request begins and where it ends. A thread that no request is bound
+to, an executor's for instance, has no such end: it keeps the last one it used.
 """
 
 import threading
@@ -22,25 +22,13 @@ def opened_here() -> set[str]:
     return aliases
 
 
-def serves_requests() -> bool:
-    """Whether this thread gets the signals of requests, or is the main one, where commands and tests run."""
-    return "serves_requests" in _thread.__dict__ or threading.current_thread() is threading.main_thread()
-
-
 def note_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    if key_of(connection.alias) is None or connection.alias in list(connections):
-        return
-    if not serves_requests():
-        for other in opened_here() - {connection.alias}:
-            if not connections[other].in_atomic_block:
-                connections[other].close()
-            opened_here().discard(other)
-    opened_here().add(connection.alias)
+    if key_of(connection.alias) is not None and connection.alias not in list(connections):
+        opened_here().add(connection.alias)
 
 
 def close_old_connections(**kwargs: object) -> None:
     """What ``django.db.close_old_connections`` does for listed aliases, for the tenants this thread went to."""
-    _thread.serves_requests = True
     for alias in tuple(opened_here()):
         connections[alias].close_if_unusable_or_obsolete()
         if connections[alias].connection is None:

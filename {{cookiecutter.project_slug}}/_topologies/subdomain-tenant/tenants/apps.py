@@ -6,4 +6,6 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tenants import checks  # noqa: F401  registers them
+        # Registers the checks, and binds to the site what Django keeps for all alike.
+        from dbrouting.per_tenant import atomic_requests, checks, raw_sql, sessions, sites, tokens  # noqa: F401
+        from tenants import checks as task_checks  # noqa: F401

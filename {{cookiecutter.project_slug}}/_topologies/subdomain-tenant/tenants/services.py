@@ -17,6 +17,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from dbrouting.aliases import let_go
 from dbrouting.hosts import normalise_host
+from dbrouting.per_tenant.files import copy_files, delete_files
+from dbrouting.per_tenant.sites import forget_alias
 from dbrouting.provisioning import name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
@@ -53,6 +55,7 @@ def clone_tenant(source: Tenant, name: str, *hosts: str, suspended: bool = False
 
     def fill(tenant: Tenant) -> None:
         copy_place(source.alias, tenant.alias)
+        copy_files(str(source.id), str(tenant.id))
 
     with tenant_lock(source.alias):
         with locked(source) as row:
@@ -122,6 +125,8 @@ def remove(tenant: Tenant) -> None:
     """Remove what there is of a tenant that nobody is served; its row goes last, for it says what is left."""
     let_go(tenant.alias)
     drop_place(tenant.alias)
+    forget_alias(tenant.alias)
+    delete_files(str(tenant.id))
     tenant.delete()
 
 
@@ -249,11 +254,14 @@ def require_free_name(name: str) -> None:
 
 def require_whole(tenant: Tenant) -> None:
     """Raise TenantError if nobody may do anything with it but make it again or remove it."""
-    if tenant.state not in WHOLE:
-        raise TenantError(
-            f"The tenant {tenant.name!r} is in the state {tenant.state!r}: a command is at work on it, or was killed. "
-            f"If none is, run it again, or remove the tenant: python manage.py delete_tenant {tenant.name}"
-        )
+    if tenant.state in WHOLE:
+        return
+    name = tenant.name
+    again = f"create_tenant {name} (or clone_tenant SOURCE {name}), or " if tenant.state == State.CREATING else ""
+    raise TenantError(
+        f"The tenant {name!r} is not whole: its state is {tenant.state}. A command is at work on it, or was killed. If "
+        f"it was, run it again: python manage.py {again}delete_tenant {name}"
+    )
 
 
 def require_own_place(key: str) -> None:

@@ -16,7 +16,6 @@ from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of, key_of
-from tenants.errors import TenantError
 from tenants.locks import tenant_lock
 from tenants.management.explained import explained
 from tenants.models import Domain, Tenant
@@ -141,10 +140,8 @@ class TenantTargets(DatabaseTargets):
     def lock(self, alias: str) -> Iterator[None]:
         """A tenant's is its own, which who makes or removes it holds too."""
         with ExitStack() as stack:
-            try:
+            with explained():
                 stack.enter_context(super().lock(alias) if key_of(alias) is None else tenant_lock(alias))
-            except TenantError as error:
-                raise CommandError(str(error)) from None
             yield
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:

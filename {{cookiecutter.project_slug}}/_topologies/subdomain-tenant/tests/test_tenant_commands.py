@@ -298,5 +298,5 @@ def test_a_tenant_that_is_not_whole_is_left_out_and_refused_if_named() -> None:
     Tenant.objects.filter(name="acme").update(state=Tenant.State.CREATING)
 
     assert [label for label, _ in TenantTargets().each({})] == ["globex"]
-    with pytest.raises(CommandError, match=r"in the state 'creating'.*delete_tenant acme"):
+    with pytest.raises(CommandError, match=r"its state is creating.*delete_tenant acme"):
         call_command(Recount(), "--tenant=acme")

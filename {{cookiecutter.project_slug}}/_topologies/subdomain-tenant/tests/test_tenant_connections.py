@@ -1,18 +1,26 @@
-"""A request closes the connections it opened to its tenant; a thread that serves none keeps one."""
+"""A request closes the connections it opened to its tenant; who goes from tenant to tenant keeps one."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_finished
+from django.db.backends.sqlite3 import base
 from django.db.utils import ConnectionHandler
 
 from dbrouting import mapping, tenant_connections
 from dbrouting.mapping import DatabaseMapping
+from dbrouting.tenant_backend import wrapper
 
 ONE, OTHER = "tenant_one", "tenant_other"
+
+
+class DatabaseWrapper(wrapper.Stocked, base.DatabaseWrapper):
+    """Of files, whatever the project's engine."""
 
 
 @pytest.fixture
@@ -20,11 +28,12 @@ def databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker
     """Two tenants' files, unlisted; any thread's connections are its own."""
 
     def resolve(alias: str) -> dict[str, Any]:
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / f"{alias}.sqlite3")}
+        return {"ENGINE": "stocked_files", "NAME": str(tmp_path / f"{alias}.sqlite3"), "CONN_MAX_AGE": 0}
 
     handler = ConnectionHandler(DatabaseMapping({"default": {}}, resolve))
-    monkeypatch.setattr(mapping, "connections", handler)
-    monkeypatch.setattr(tenant_connections, "connections", handler)
+    monkeypatch.setitem(sys.modules, "stocked_files.base", sys.modules[__name__])
+    for module in (mapping, tenant_connections, wrapper):
+        monkeypatch.setattr(module, "connections", handler)
     with django_db_blocker.unblock():
         yield handler
     handler.close_all()
@@ -40,16 +49,11 @@ def test_a_request_closes_the_connections_it_opened_to_tenants(databases: Connec
     assert databases[ONE] is not connection
 
 
-def test_a_connection_that_may_persist_stays_open(databases: ConnectionHandler) -> None:
-    connection = databases[ONE]
-    connection.settings_dict["CONN_MAX_AGE"] = None
-    connection.ensure_connection()
+def test_no_connection_is_kept_by_one_tenant_alone(databases: ConnectionHandler) -> None:
+    databases[ONE].settings_dict["CONN_MAX_AGE"] = 60
 
-    request_finished.send(sender=None)
-
-    assert connection.connection is not None
-    assert databases[ONE] is connection
-    connection.close()
+    with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE = 0"):
+        databases[ONE].ensure_connection()
 
 
 def test_a_connection_under_an_alias_that_nobody_knows_is_left_alone(databases: ConnectionHandler) -> None:
@@ -63,11 +67,22 @@ def test_a_connection_under_an_alias_that_nobody_knows_is_left_alone(databases: 
     connection.close()
 
 
-def test_a_thread_that_serves_no_requests_keeps_one_connection_to_a_tenant(databases: ConnectionHandler) -> None:
+def test_who_goes_to_another_tenant_gives_back_what_nothing_is_open_in(databases: ConnectionHandler) -> None:
     def visit() -> list[bool]:
         for alias in (ONE, OTHER):
             databases[alias].ensure_connection()
         return [databases[alias].connection is not None for alias in (ONE, OTHER)]
 
+    assert visit() == [False, True]
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(visit).result() == [False, True]
+
+
+def test_what_is_open_stays_open_while_another_tenant_is_visited(databases: ConnectionHandler) -> None:
+    with databases[ONE].cursor() as cursor:
+        cursor.execute("SELECT 1 UNION SELECT 2")
+        databases[OTHER].set_autocommit(False)
+        databases["tenant_third"].ensure_connection()
+        assert cursor.fetchone() == (1,)
+
+    assert databases[OTHER].connection is not None

@@ -10,6 +10,13 @@ from django.db.backends.utils import CursorWrapper
 from dbrouting.provisioning import PostgreSQL
 from dbrouting.schemas.sessions import schema_of
 
+END_HOLDERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+    JOIN pg_database ON pg_database.oid = database AND datname = current_database()
+    JOIN pg_class ON pg_class.oid = relation JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = %s AND pid <> pg_backend_pid() GROUP BY pid
+"""
+
 
 class Schema(PostgreSQL):
     """A schema, in a database that is made if it is missing."""
@@ -31,7 +38,10 @@ class Schema(PostgreSQL):
         self._execute(connection, "CREATE SCHEMA")
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
+        """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
         connection.close()
+        with outside_schemas(connection) as cursor:
+            cursor.execute(END_HOLDERS, [self.name(connection)])
         self._execute(connection, "DROP SCHEMA", "CASCADE")
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:

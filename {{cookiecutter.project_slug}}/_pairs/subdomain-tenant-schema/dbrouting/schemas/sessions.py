@@ -1,34 +1,31 @@
 """PostgreSQL sessions that tenants take turns at, each of them in its own schema only.
 
-``search_path`` is set whenever a session is taken from the pool, whatever it seems to be: the last borrower may have
-changed it behind Django's back. ``public`` is never in it, for there a missing table would be the shared one. Until it
-is set, and after a RESET, it is empty: a query fails instead of finding another's rows.
+``public`` is never in the ``search_path``, for there a missing table would be the shared one. How it is set depends on
+what is between this process and the server:
+
+- The server itself: when a session is taken from the stock, whatever the path seems to be, and together with all else
+  that the last borrower may have left. Until then, and after a RESET, it is empty: a query fails instead of finding
+  another's rows.
+- PgBouncer, which gives each transaction any session: with every statement, in the same message and for its
+  transaction only.
 """
 
-import os
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar
-from weakref import WeakSet
+from functools import partial
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
-from django.db.backends.base.base import NO_DB_ALIAS
-from django.db.backends.postgresql import base
-from django.utils.asyncio import async_unsafe
-from psycopg import Connection, Cursor, Error, OperationalError, pq
-from psycopg_pool import ConnectionPool
+from psycopg import ClientCursor, NotSupportedError, OperationalError
 
-from dbrouting.tenant_connections import opened_here, serves_requests
+from dbrouting.schemas.transactions import TransactionCursor
+from dbrouting.tenant_backend import base
+from dbrouting.tenant_backend.base import Session
 
-Session = Connection[Any]
-
-# One round trip, which also shows that the session is alive and clean, and that the schema is there.
-ENTER = """SELECT current_setting('search_path'), set_config('search_path', quote_ident(%(name)s), false),
-    to_regnamespace(quote_ident(%(name)s))"""
-
-# What tells one pool from another.
-CONNECTS_BY = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "TIME_ZONE", "OPTIONS")
+# One message, so one round trip, which also shows that the session is alive and that the schema is there. What comes
+# before the SELECT is DISCARD ALL in words that may stand beside others.
+ENTER = """CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS;
+    DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_advisory_unlock_all(), pg_backend_pid(), current_setting('search_path'),
+    set_config('search_path', quote_ident(%(name)s), false), to_regnamespace(quote_ident(%(name)s))"""
 
 # PostgreSQL cuts a longer name, so that two tenants could mean the same schema.
 _NAME = re.compile(r"(?!pg_|public$|information_schema$)[a-z][a-z0-9_]{0,62}")
@@ -46,125 +43,54 @@ def schema_of(config: dict[str, Any]) -> str:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    connection: Session | None
-    _configure_connection: Callable[[Session], Any]  # Django's own, without a stub
-    pools: ClassVar[dict[str, ConnectionPool[Session]]] = {}
-
-    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
-        super().__init__(settings_dict, alias)
-        self._cursors: WeakSet[Cursor[Any]] = WeakSet()
-
     @property
-    def pool(self) -> ConnectionPool[Session] | None:
-        """The one for all aliases that connect in the same way, whatever their schema.
-
-        Threads that no request is bound to never say when they have done: theirs are sessions of their own.
-        """
-        options = self.settings_dict["OPTIONS"].get("pool")
-        if not options or self.alias == NO_DB_ALIAS or not serves_requests():
-            return None
-        place = self._place()
-        if place not in self.pools:
-            how = {**self.get_connection_params(), "autocommit": True}
-            configure = self.copy()._configure_connection  # a copy, for the pool keeps it
-            # Another thread may be faster; a pool that isn't used isn't opened.
-            self.pools.setdefault(place, ConnectionPool(kwargs=how, open=False, configure=configure, **options))
-        return self.pools[place]
-
-    def _place(self) -> str:
-        """A process that was forked has none of its parent's: two would talk in one session at once."""
-        return repr([os.getpid(), *(self.settings_dict[key] for key in CONNECTS_BY)])
-
-    def close_pool(self) -> None:
-        if pool := self.pools.pop(self._place(), None):
-            pool.close()
+    def is_behind_pgbouncer(self) -> bool:
+        return bool(self.settings_dict.get("PGBOUNCER"))
 
     def check_settings(self) -> None:
         super().check_settings()
         schema_of(self.settings_dict)
-        if self.settings_dict["CONN_MAX_AGE"] != 0:
-            raise ImproperlyConfigured(f"{self.alias!r} needs CONN_MAX_AGE = 0: its session is other tenants' too.")
+        if self.is_behind_pgbouncer and self.settings_dict["OPTIONS"].get("server_side_binding"):
+            raise ImproperlyConfigured(f"{self.alias!r} can't have server_side_binding: it is behind PgBouncer.")
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
-        options = f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"
-        # No prepared statements: DISCARD ALL drops them, and the driver would go on using them.
-        return {**params, "options": options, "prepare_threshold": None}
+        # No prepared statements: the session's next borrower, here or in PgBouncer, would not have them.
+        params["prepare_threshold"] = None
+        if not self.is_behind_pgbouncer:
+            params["options"] = f"{params.get('options', '')} -c search_path= -c TimeZone={self.timezone_name}"
+        return params
 
-    @async_unsafe
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
-        """A session in the schema. Those that died in the pool are thrown away, until one is alive."""
-        give_back_idle(besides=self.alias)
-        may_be_dead = self.pool.max_size if self.pool else 0
-        while True:
-            session: Session = super().get_new_connection(conn_params)
-            try:
-                self._enter_schema(session)
-            except BaseException:
-                self._give_back(session)
-                if not session.closed or not may_be_dead:
-                    raise
-                may_be_dead -= 1
-            else:
-                return session
-
-    def _enter_schema(self, session: Session) -> None:
-        """Outside any transaction, for a rollback would undo it."""
-        if self.alias == NO_DB_ALIAS:
-            return
-        session.autocommit = True
+    def enter(self, connection: Session) -> None:
+        super().enter(connection)
         name = schema_of(self.settings_dict)
-        before, _, schema = session.execute(ENTER, {"name": name}).fetchone() or ("", name, None)
-        if before:
-            raise OperationalError(f"search_path began as {before}, not empty: a PgBouncer must not ignore `options`")
-        if schema is None:
-            raise OperationalError(f'schema "{name}" does not exist')
+        if self.is_behind_pgbouncer:
+            connection.cursor_factory = partial(TransactionCursor, self, name)  # type: ignore[assignment]  # also calls
+            connection.server_cursor_factory = refuse_server_side_cursor  # type: ignore[assignment]  # likewise
+        else:
+            clean_and_enter(connection, name, self.settings_dict.get("VARIABLE", "the URL"))
 
-    @async_unsafe
-    def create_cursor(self, name: str | None = None) -> Any:
-        cursor = super().create_cursor(name)
-        self._cursors.add(cursor)
-        return cursor
-
-    def is_idle(self) -> bool:
-        """Whether nothing is open here: no cursor that somebody still holds, no transaction, not even BEGIN's."""
-        busy = self.connection and self.connection.info.transaction_status == pq.TransactionStatus.INTRANS
-        return not (busy or self.in_atomic_block) and self.get_autocommit() and all(one.closed for one in self._cursors)
-
-    def _close(self) -> None:
-        session, self.connection = self.connection, None  # it is somebody else's from now on
-        if session is not None:
-            with self.wrap_database_errors:
-                self._give_back(session)
-
-    def _give_back(self, session: Session) -> None:
-        """Leave nothing to the next tenant: no transaction, role, setting, temporary table, lock or LISTEN.
-
-        And let no cursor that somebody kept run in the next one's schema. A session that refuses, or whose cleaning is
-        interrupted, is closed; the pool takes another one in its place.
-        """
-        if (pool := getattr(session, "_pool", None)) is None:
-            session.close()
-            return
-        try:
-            for cursor in tuple(self._cursors):
-                cursor.close()
-            session.rollback()
-            session.autocommit = True
-            session.read_only = session.deferrable = session.isolation_level = None  # the driver's own memory
-            session.execute("DISCARD ALL")
-            self._configure_connection(session)
-        except BaseException as error:
-            session.close()
-            if not isinstance(error, Error):
-                raise
-        finally:
-            pool.putconn(session)
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Behind PgBouncer it is the cursor that begins a transaction: then its path is in the same message."""
+        super()._set_autocommit(autocommit or self.is_behind_pgbouncer)  # type: ignore[misc]  # Django's own, no stub
 
 
-def give_back_idle(besides: str) -> None:
-    """Who goes from tenant to tenant takes no more sessions than there is something open in."""
-    for alias in opened_here() - {besides}:
-        connection = connections[alias]
-        if isinstance(connection, DatabaseWrapper) and connection.connection and connection.is_idle():
-            connection.close()
+def clean_and_enter(session: Session, name: str, variable: str) -> None:
+    """Outside any transaction, for a rollback would undo it."""
+    session.autocommit = True
+    with ClientCursor(session) as cursor:
+        cursor.execute(ENTER, {"name": name})
+        while cursor.nextset():
+            pass
+        _, process, path, _, schema = cursor.fetchone() or (None, 0, "", "", None)
+    if path or process != session.info.backend_pid:
+        raise OperationalError(
+            f"a PgBouncer between this process and the server hands each transaction another session, and the URL in "
+            f"{variable} doesn't say so: add pgbouncer=true to it"
+        )
+    if schema is None:
+        raise OperationalError(f'schema "{name}" does not exist')
+
+
+def refuse_server_side_cursor(*args: object, **kwargs: object) -> None:
+    raise NotSupportedError("PgBouncer has no cursors on the server: they would outlive their transaction.")

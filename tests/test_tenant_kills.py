@@ -1,0 +1,210 @@
+"""Commands about tenants are killed at each of their steps; no visitor sees what is half done, and all of it can go."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from baking import COMBINATIONS, Combination, variants
+from conftest import Bootstrapped
+from databases import Databases, OnPostgreSQL, OnServers, Place
+from processes import environment
+
+KILLABLE = Path(__file__).parent / "killable.py"
+HOST = "initech.localhost"
+AT_MOST = 8  # kills by statement in one test
+pytestmark = pytest.mark.once
+on_every_server = variants([found for found in COMBINATIONS if found.topology == "subdomain-tenant"])
+
+
+class Killable:
+    """A project whose commands are run, and killed."""
+
+    def __init__(self, process: subprocess.Popen[str], project: Path, databases: Databases) -> None:
+        self.process = process
+        self.project = project
+        self.databases = databases
+        self.others = self.digests()
+
+    def order(self, do: str, *words: str, **kill: Any) -> dict[str, Any]:
+        print(json.dumps({"do": do, "words": words, **kill}), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def done(self, do: str, *words: str) -> dict[str, Any]:
+        answer = self.order(do, *words)
+        assert "answer" in answer, f"{do} {' '.join(words)}: {answer}"
+        return answer
+
+    def manage(self, *words: str) -> int:
+        """How many statements it took."""
+        return self.done("manage", *words)["statements"]
+
+    def kill(self, do: str, *words: str, **kill: Any) -> None:
+        assert self.order(do, *words, **kill) == {"killed": True}, (words, kill)
+
+    def remove(self) -> None:
+        """Delete what is there of the tenant, if anything is."""
+        if self.left():
+            self.manage("delete_tenant", "initech", "--no-input")
+        assert self.left() == []
+
+    def listed(self) -> Any:
+        return json.loads(self.done("manage", "list_tenants", "--json")["output"])
+
+    def status(self, host: str = HOST) -> int:
+        return self.done("status", host)["answer"]
+
+    def digests(self) -> dict[str, str]:
+        return {name: digest for name, digest in self.databases.digests().items() if name.endswith(("acme", "globex"))}
+
+    def content(self, name: str) -> dict[str, list[str]]:
+        """The rows of a tenant, but for sessions."""
+        (place,) = (place for place in self.databases.places() if place_name(place).endswith(f"_{name}"))
+        return {table: rows for table, rows in self.databases.content(place).items() if table != "django_session"}
+
+    def left(self) -> list[str]:
+        """All that is called so: places, rows, files."""
+        shared = self.databases.place_of("DATABASE_URL")
+        rows = [
+            *self.databases.rows(shared, "tenants_tenant", "WHERE name = %s", "initech"),
+            *self.databases.rows(shared, "tenants_domain", "WHERE host = %s", HOST),
+        ]
+        return [*map(str, rows), *self.places_left(), *self.files_left()]
+
+    def places_left(self) -> list[str]:
+        match self.databases:
+            case OnServers(cluster=cluster):
+                names = [name for name in cluster.primary.databases() if self.databases.is_own(name)]
+                if isinstance(self.databases, OnPostgreSQL):
+                    find = "SELECT nspname FROM pg_namespace"
+                    names += [name for own in names for (name,) in cluster.primary.execute(find, database=own)]
+            case _:
+                names = [path.name for path in (self.project / "data").iterdir() if path.suffix != ".lock"]
+        return [name for name in names if "initech" in name]
+
+    def files_left(self) -> list[str]:
+        return [str(path) for path in self.project.rglob("initech.txt")]
+
+
+def place_name(place: Place) -> str:
+    return place.name.removesuffix(".sqlite3")
+
+
+@pytest.fixture(scope="session")
+def killables(bootstrapped: Bootstrapped) -> Iterator[Callable[[Combination], Killable]]:
+    with ExitStack() as stack:
+        started: dict[Combination, Killable] = {}
+
+        def start(combination: Combination) -> Killable:
+            if combination not in started:
+                started[combination] = stack.enter_context(killable(*bootstrapped(combination)))
+            return started[combination]
+
+        yield start
+
+
+@contextmanager
+def killable(project: Path, databases: Databases) -> Iterator[Killable]:
+    with subprocess.Popen(
+        [sys.executable, KILLABLE],
+        cwd=project,
+        env=environment(TENANT_LOOKUP_SECONDS="0", **databases.environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Killable(process, project, databases)
+        process.stdin.close()
+
+
+@pytest.fixture
+def life(killables: Callable[[Combination], Killable], combination: Combination) -> Iterator[Killable]:
+    """Afterwards nothing is left, and the other tenants are what they were."""
+    found = killables(combination)
+    yield found
+    found.remove()
+    assert found.digests() == found.others
+
+
+def some_of(count: int) -> list[dict[str, int]]:
+    """Statements to kill a command before, the first and the last among them."""
+    chosen = {round(number * (count - 1) / (AT_MOST - 1)) for number in range(AT_MOST)}
+    return [{"before_statement": number} for number in sorted(chosen)]
+
+
+@on_every_server
+@pytest.mark.parametrize("words", [("create_tenant", "initech"), ("clone_tenant", "acme", "initech")], ids=lambda w: w[0])
+def test_a_tenant_whose_making_is_killed_is_not_there_and_made_by_the_next_run(
+    life: Killable, words: tuple[str, ...]
+) -> None:
+    life.manage(*words)  # the first one may make more than the tenant
+    life.remove()
+    statements = life.manage(*words)
+    whole = life.content("initech")
+    life.remove()
+
+    filled = "copy_place" if words[0] == "clone_tenant" else "make_place"
+    for number, kill in enumerate([*some_of(statements), {"after": f"tenants.services.{filled}"}]):
+        life.kill("manage", *words, **kill)
+
+        assert life.status() == 404, kill
+        if number % 2:
+            life.manage(*words)
+            assert life.status() == 200
+            assert life.content("initech").keys() == whole.keys()
+        life.remove()
+
+
+@on_every_server
+def test_a_tenant_whose_deletion_is_killed_is_whole_or_gone_for_visitors(life: Killable) -> None:
+    make, delete = ("create_tenant", "initech"), ("delete_tenant", "initech", "--no-input")
+    life.manage(*make)
+    statements = life.manage(*delete)
+
+    for kill in [*some_of(statements), {"after": "tenants.services.drop_place"}]:
+        life.manage(*make)
+        life.done("upload", "initech", "initech.txt")
+        life.kill("manage", *delete, **kill)
+
+        is_untouched = kill == {"before_statement": 0}
+        assert life.status() == (200 if is_untouched else 404), kill
+        life.manage(*delete)
+        assert life.left() == [], kill
+
+
+@on_every_server
+def test_a_change_of_rows_that_is_killed_is_as_if_it_had_not_begun(life: Killable) -> None:
+    life.manage("create_tenant", "initech")
+    pairs = [
+        ("suspend_tenant initech", "resume_tenant initech"),
+        ("rename_tenant initech hooli", "rename_tenant hooli initech"),
+        ("add_domain initech new.localhost", "remove_domain new.localhost"),
+    ]
+    for pair in pairs:
+        statements = [life.manage(*command.split()) for command in pair]
+        for command, count in zip(pair, statements, strict=True):
+            before = life.listed()
+            for number in range(count):
+                life.kill("manage", *command.split(), before_statement=number)
+                assert life.listed() == before, (command, number)
+            life.manage(*command.split())
+            assert life.listed() != before
+
+
+@on_every_server
+def test_what_is_made_in_the_admin_is_announced_before_it_is_made(life: Killable) -> None:
+    """In the transaction that Django's admin works in, the row would be gone, and the place nobody's."""
+    life.kill("administrate", "add", "", json.dumps({"name": "initech"}), after="tenants.services.make_place")
+
+    assert life.status() == 404
+    assert life.places_left()
+    assert life.done("administrate", "add", "", json.dumps({"name": "initech"}))["answer"] == 302
+    assert life.status() == 200
+    life.kill("administrate", "delete", "initech", json.dumps({"name": "initech"}), after="tenants.services.drop_place")
+    assert life.status() == 404
+    assert life.done("administrate", "delete", "initech", json.dumps({"name": "initech"}))["answer"] == 302
+    assert life.left() == []

@@ -1,0 +1,28 @@
+"""MySQL's and MariaDB's."""
+
+from typing import Any
+
+from django.db.backends.mysql import base
+
+from dbrouting.tenant_backend.wrapper import Stocked
+
+
+class DatabaseWrapper(Stocked, base.DatabaseWrapper):
+    @staticmethod
+    def fileno(connection: Any) -> int:
+        """The socket is inside of PyMySQL's connections; mysqlclient's say its number themselves."""
+        number: int = getattr(connection, "_sock", connection).fileno() if connection.open else -1
+        return number
+
+    @staticmethod
+    def is_closed(cursor: Any) -> bool:
+        return cursor.cursor.connection is None
+
+    def leave(self, connection: Any) -> bool:
+        """A session that failed is not kept: its database may be gone, and one of that name made since."""
+        connection.rollback()
+        return self.get_autocommit() and not self.errors_occurred
+
+    def init_connection_state(self) -> None:
+        if not self.is_warm:  # where it is as the first one left it
+            super().init_connection_state()

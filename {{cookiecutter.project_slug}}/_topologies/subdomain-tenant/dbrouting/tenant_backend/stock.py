@@ -1,0 +1,189 @@
+"""A process's open connections to tenants' databases: a budget for all of them, and those that nobody uses just now.
+
+They belong to the process, not to a thread: under ASGI each request has another one. A place is where a connection
+leads; one that nobody uses serves the next who needs its place, and makes room for another place if it must.
+"""
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError
+
+# Who finds the budget used up waits so long for a connection, then fails.
+WAIT_SECONDS = 5
+# One that nobody needed for so long is closed, as soon as anybody gives back another.
+IDLE_SECONDS = 60
+# How long a server may take to end a session.
+GOODBYE_SECONDS = 1
+Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)  # which, unlike select(), takes any number
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connection, where it leads, and how to know its socket: -1 if it is lost, ``None`` if there is none."""
+
+    place: Hashable
+    connection: Any
+    fileno: Callable[[Any], int | None]
+    since: float = 0
+
+    def is_alive(self) -> bool:
+        """Whether nothing has come from the server since the last answer, without asking: what comes is its end."""
+        if (number := self.fileno(self.connection)) is None:
+            return True
+        if number < 0:
+            return False
+        with Selector() as selector:
+            selector.register(number, selectors.EVENT_READ)
+            return not selector.select(0)
+
+    def hang_up(self) -> None:
+        """Return when the server has ended the session too: until then it counts against the limits there."""
+        if (number := self.fileno(self.connection)) is None:
+            self.connection.close()
+        elif number >= 0:
+            with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as wire:
+                self.connection.close()
+                wire.settimeout(GOODBYE_SECONDS)
+                with suppress(OSError):
+                    while wire.recv(4096):
+                        pass
+
+
+class Stock:
+    def __init__(self, limit: int, patience: float = WAIT_SECONDS) -> None:
+        self.limit = limit
+        self.patience = patience
+        # Of each place the one used last at the end, and first the place that nobody came to for the longest time.
+        self._idle: dict[Hashable, deque[Line]] = {}
+        self._lent: dict[int, tuple[Line, threading.Thread]] = {}
+        self._changing = 0  # are being opened or closed
+        self._changed = threading.Condition()
+
+    def take(
+        self, place: Hashable, open_one: Callable[[], Any], fileno: Callable[[Any], int | None]
+    ) -> tuple[Any, bool]:
+        """A connection to ``place``, and whether it has served before. Whoever takes one gives it back or discards it.
+
+        Raises OperationalError if there is none to be had in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._has_room, self.patience):
+                raise OperationalError(
+                    f"All {self.limit} connections that this process may have to tenants' databases were in use for "
+                    f"{self.patience} seconds. Raise TENANT_MAX_CONNECTIONS, if the server can bear it, or let the "
+                    "process serve fewer requests at once."
+                )
+            if line := self._pop_alive(place):
+                return self._lend(line), True
+            surplus = self._pop_surplus()
+            self._changing += 1
+        try:
+            for one in surplus:
+                one.hang_up()
+            return self._lend(Line(place, open_one(), fileno)), False
+        finally:
+            self._changed_by(1)
+
+    def give_back(self, connection: Any) -> None:
+        """For the next one who needs the place; what may not be seen there has been removed."""
+        with self._changed:
+            line, _ = self._lent.pop(id(connection))
+            lines = self._idle[line.place] = self._idle.pop(line.place, deque())
+            lines.append(replace(line, since=time.monotonic()))
+            self._changed.notify()
+            old = self._pop_old(next(iter(self._idle))) + self._pop_old(line.place)
+        self._hang_up(old)
+
+    def discard(self, connection: Any) -> None:
+        with self._changed:
+            line, _ = self._lent.pop(id(connection))
+            self._changing += 1
+        self._hang_up([line])
+
+    def close(self, place: Hashable) -> None:
+        """Close what nobody uses there: no database is dropped before."""
+        with self._changed:
+            lines = list(self._idle.pop(place, ()))
+            self._changing += len(lines)
+        self._hang_up(lines)
+
+    def _lend(self, line: Line) -> Any:
+        self._lent[id(line.connection)] = line, threading.current_thread()
+        return line.connection
+
+    def _hang_up(self, lines: list[Line]) -> None:
+        try:
+            for line in lines:
+                line.hang_up()
+        finally:
+            self._changed_by(len(lines))
+
+    def _changed_by(self, number: int) -> None:
+        with self._changed:
+            self._changing -= number
+            self._changed.notify(number)
+
+    # With the lock held
+
+    def _size(self) -> int:
+        return sum(map(len, self._idle.values())) + len(self._lent) + self._changing
+
+    def _has_room(self) -> bool:
+        return bool(self._idle) or self._size() < self.limit or self._take_from_threads_that_ended()
+
+    def _take_from_threads_that_ended(self) -> bool:
+        """Whether one left a connection behind. In whatever state it is, it leads nowhere and is closed next."""
+        left = [line for line, thread in self._lent.values() if not thread.is_alive()]
+        for line in left:
+            del self._lent[id(line.connection)]
+        if left:
+            self._idle = {object(): deque(left), **self._idle}
+        return bool(left)
+
+    def _pop(self, place: Hashable, *, latest: bool = False) -> Line:
+        lines = self._idle[place]
+        line = lines.pop() if latest else lines.popleft()
+        if not lines:
+            del self._idle[place]
+        return line
+
+    def _pop_alive(self, place: Hashable) -> Line | None:
+        while place in self._idle:
+            line = self._pop(place, latest=True)
+            if line.is_alive():
+                return line
+            line.hang_up()
+        return None
+
+    def _pop_surplus(self) -> list[Line]:
+        """What must go before one more is opened."""
+        surplus = []
+        while self._idle and self._size() >= self.limit:
+            surplus.append(self._pop(next(iter(self._idle))))
+        return surplus
+
+    def _pop_old(self, place: Hashable) -> list[Line]:
+        old = []
+        while place in self._idle and self._idle[place][0].since < time.monotonic() - IDLE_SECONDS:
+            old.append(self._pop(place))
+        self._changing += len(old)
+        return old
+
+
+_stocks: dict[int, Stock] = {}
+
+
+def stock() -> Stock:
+    """This process's. One that was forked leaves its parent's alone: two would talk in one session at once."""
+    process = os.getpid()
+    return _stocks.get(process) or _stocks.setdefault(process, Stock(settings.TENANT_MAX_CONNECTIONS))
