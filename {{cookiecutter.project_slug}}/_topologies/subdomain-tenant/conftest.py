@@ -7,6 +7,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -21,6 +22,8 @@ from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
+from tenants.isolated_places import kind_of_place
+from tenants.kinds import Scripted
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
 from tenants.services import create_tenant, default_host
@@ -151,3 +154,20 @@ class AsyncClientOf(AsyncClient):
     async def request(self, **request: Any) -> Any:
         others = [(name, value) for name, value in request["headers"] if name != b"host"]
         return await super().request(**{**request, "headers": [*others, (b"host", self.host.encode())]})
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Two aliases that lead nowhere yet. What a test makes is beside the project's own databases, and gone after it."""
+    beside = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections[ACME.alias].settings_dict["NAME"]
+    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(beside)}
+    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", TEST_PREFIX)
+    monkeypatch.setattr(Scripted, "known", {})
+    aliases = ("tenant_initech", "tenant_umbrella")
+    yield aliases
+    for alias in aliases:
+        drop_place(alias)
+        del connections[alias]  # the next test's is in another folder
+    kind_of_place().remove_outdated(connections["tenant_initech"], "")
+    del connections["tenant_initech"]
