@@ -8,8 +8,15 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks, and binds to the site what Django keeps for all alike.
-        from dbrouting.per_tenant import atomic_requests, checks, raw_sql, sessions, sites, tokens  # noqa: F401
-        from tenants import checks as task_checks  # noqa: F401
+        from dbrouting.per_tenant import (  # noqa: F401
+            atomic_requests,
+            checks,
+            raw_sql,
+            sessions,
+            sites,
+            task_checks,
+            tokens,
+        )
         from tenants.schema_state import after_migrate, before_migrate
 
         pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app

@@ -13,6 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from catalogue.models import Product
+from dbrouting.per_tenant import task_checks
 from dbrouting.tenant_context import (
     CurrentTenant,
     NoActiveTenantError,
@@ -22,7 +23,6 @@ from dbrouting.tenant_context import (
     shared_context,
     tenant_context,
 )
-from tenants import checks
 from tenants.models import Tenant
 
 if find_spec("django.tasks") is None:
@@ -181,19 +181,19 @@ def test_what_a_task_leaves_open_is_not_the_next_ones(acme: CurrentTenant, globe
 
 
 def test_a_backend_that_keeps_no_tenant_is_a_warning(settings: LazySettings) -> None:
-    assert checks.check_tasks_know_their_site(None) == []
+    assert task_checks.check_tasks_know_their_site(None) == []
 
     settings.TASKS = {**BACKENDS, "queue": {"BACKEND": f"{__name__}.Queue"}}
 
-    (found,) = checks.check_tasks_know_their_site(None)
+    (found,) = task_checks.check_tasks_know_their_site(None)
     assert (found.id, "TASKS['queue']" in found.msg) == ("dbrouting.W306", True)
 
 
 def test_a_queue_in_each_tenants_database_is_an_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert checks.check_queue_is_shared(None) == []
+    assert task_checks.check_queue_is_shared(None) == []
 
-    monkeypatch.setattr(apps, "is_installed", lambda name: name == checks.QUEUE)
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == task_checks.QUEUE)
 
-    assert [found.id for found in checks.check_queue_is_shared(None)] == ["dbrouting.E312"]
-    settings.SHARED_APPS = [*settings.SHARED_APPS, checks.QUEUE_LABEL]
-    assert checks.check_queue_is_shared(None) == []
+    assert [found.id for found in task_checks.check_queue_is_shared(None)] == ["dbrouting.E312"]
+    settings.SHARED_APPS = [*settings.SHARED_APPS, task_checks.QUEUE_LABEL]
+    assert task_checks.check_queue_is_shared(None) == []

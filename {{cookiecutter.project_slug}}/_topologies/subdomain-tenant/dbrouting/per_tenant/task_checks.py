@@ -1,4 +1,4 @@
-"""System checks of what works for tenants outside of requests."""
+"""System checks of background tasks, which run where no request has said whose they are."""
 
 from collections.abc import Sequence
 from typing import Any
