@@ -73,9 +73,7 @@ class Inspection:
             what = "It has no host name: nobody can visit it."
             yield Finding("warning", what, (f"{MANAGE} add_domain {tenant.name} HOST",))
         if not is_listed(tenant.alias) and name_of(connections[tenant.alias]) not in self.places:
-            what = (
-                f"{name_of(connections[tenant.alias])!r} isn't there. Restore it from a backup, or remove it:"
-            )
+            what = f"{name_of(connections[tenant.alias])!r} isn't there. Restore it from a backup, or remove it:"
             yield Finding("error", what, (f"{MANAGE} delete_tenant {tenant.name}",))
             return
         try:
