@@ -237,6 +237,7 @@ def test_a_tenant_is_not_there_for_visitors_until_it_is_all_made(monkeypatch: py
 
     def make(alias: str) -> None:
         meanwhile.append((Tenant.objects.get(name="initech").state, status_of("initech.localhost")))
+        create_database(connections[alias])
 
     monkeypatch.setattr(services, "make_place", make)
     create_tenant("initech")
@@ -627,6 +628,20 @@ def test_tenants_are_listed_for_people_and_for_programs() -> None:
         ("acme", "tenant_acme", ["acme.localhost"], "active"),
         ("globex", "tenant_globex", ["globex.localhost"], "suspended"),
     ]
+
+
+def test_a_tenant_that_lacks_migrations_is_listed_as_such() -> None:
+    Tenant.objects.filter(name="acme").update(migrations="catalogue.0001_initial")
+
+    assert "acme.localhost  behind the code" in output_of("list_tenants")
+    assert [row["is_behind"] for row in json.loads(output_of("list_tenants", "--json"))] == [True, False]
+
+
+def test_it_is_known_what_a_new_tenant_was_migrated_to() -> None:
+    create_tenant("initech")
+
+    assert "catalogue.0001_initial" in services.get_tenant("initech").migrations.splitlines()
+    assert "behind" not in output_of("list_tenants")
 
 
 def test_an_empty_list_says_how_to_make_a_tenant() -> None:
