@@ -5,7 +5,7 @@ Every function takes a connection, whose database need not exist yet.
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -15,6 +15,7 @@ from django.core.files import locks
 from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -33,6 +34,12 @@ class Provisioner(Protocol):
     def drop(self, connection: BaseDatabaseWrapper) -> None: ...
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         """Take the lock until ``stack`` closes, without waiting; False if someone else holds it."""
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        """What ``name`` says of each that is beside it, itself included if it is there."""
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        """A cursor for queries that name the places of others beside this one; ``None`` where there can't be any."""
 
 
 class SQLite:
@@ -57,21 +64,21 @@ class SQLite:
         if is_in_memory(connection):
             return True
         path = sqlite_path(connection)
-        path = path.with_name(f"{path.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            lock_file = stack.enter_context(path.open("w"))
-            if not locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
-                return False
-            if is_still_at(lock_file, path):
-                stack.callback(path.unlink)
-                return True
+        return lock_file(path.with_name(f"{path.name}.lock"), stack)
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        path = sqlite_path(connection)
+        return {self.name(connection).replace(path.name, other.name) for other in path.parent.glob(f"*{path.suffix}")}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
 
 
 class Server:
     """What PostgreSQL and MySQL have in common: a database is made by SQL sent to another one."""
 
     find: str
+    list_names: str
     before_lock: str = ""
     take_lock: str
     give_back_lock: str
@@ -103,6 +110,14 @@ class Server:
         stack.callback(session.close)
         return self.hold(session, f"migrate {self.name(connection)}", stack)
 
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(self.list_names)
+            return {name for (name,) in cursor.fetchall()}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
+
     def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """A session of its own, so that no migration can end it, and that ends when it is closed."""
         session = connection.copy(alias=NO_DB_ALIAS)
@@ -132,6 +147,7 @@ class PostgreSQL(Server):
     """
 
     find = "SELECT 1 FROM pg_database WHERE datname = %s"
+    list_names = "SELECT datname FROM pg_database"
     before_lock = (
         "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
         "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
@@ -143,9 +159,13 @@ class PostgreSQL(Server):
 
 class MySQL(Server):
     find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    list_names = "SELECT schema_name FROM information_schema.schemata"
     take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
     give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return connection._nodb_cursor()
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
@@ -226,6 +246,18 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
 def is_missing_file(connection: BaseDatabaseWrapper) -> bool:
     """Whether connecting would make an empty database, as SQLite does; a server refuses."""
     return connection.vendor == "sqlite" and not database_exists(connection)
+
+
+def lock_file(path: Path, stack: ExitStack) -> bool:
+    """Lock a file until ``stack`` closes; it is there as long as it is locked. False if someone else holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = stack.enter_context(path.open("w"))
+        if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
+            return False
+        if is_still_at(file, path):
+            stack.callback(path.unlink)
+            return True
 
 
 def is_still_at(file: IO[str], path: Path) -> bool:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 from django.utils.module_loading import import_string
@@ -126,6 +126,10 @@ class DatabaseTargets:
     def lock(self, alias: str) -> AbstractContextManager[object]:
         """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
         return migration_lock(connections[alias])
+
+    def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
+        """What ``migrate`` does with the databases that aren't listed: by alias, the error or ``None``."""
+        return {}
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """What surrounds the migration of ``alias``: a package's data migrations know of routers only."""

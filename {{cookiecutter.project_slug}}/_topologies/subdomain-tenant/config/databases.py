@@ -105,6 +105,9 @@ def static_routes() -> dict[str, str]:
 # both, and costs no query. The alias may also be a listed database that was there before there were tenants.
 DYNAMIC_DB_ROUTES = static_routes()
 
+# Whether a tenant is served whose tables lack migrations of this code. A page that needs one of them fails then.
+TENANT_SERVE_BEHIND = env.bool("TENANT_SERVE_BEHIND", default=False)
+
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
 # For so long a process remembers whose site is at a host: then every worker knows of a change.
 TENANT_LOOKUP_SECONDS = seconds("TENANT_LOOKUP_SECONDS", default=5.0)

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class TenantsConfig(AppConfig):
@@ -9,3 +10,7 @@ class TenantsConfig(AppConfig):
         # Registers the checks, and binds to the site what Django keeps for all alike.
         from dbrouting.per_tenant import atomic_requests, checks, raw_sql, sessions, sites, tokens  # noqa: F401
         from tenants import checks as task_checks  # noqa: F401
+        from tenants.schema_state import after_migrate, before_migrate
+
+        pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app
+        post_migrate.connect(after_migrate, sender=self)

@@ -7,13 +7,12 @@ process, however it ends. The tenant's own place can't hold its lock: it may not
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Self
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.provisioning import PROVISIONERS, Server, name_of, provisioner_of
+from dbrouting.provisioning import PROVISIONERS, Server, is_in_memory, lock_file, name_of, provisioner_of, sqlite_path
 from tenants.errors import TenantBusyError
 
 # What this thread, or task, holds: a step of a longer work doesn't wait for the whole.
@@ -36,18 +35,22 @@ class TenantLocks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._session:
             self._session.close()
             self._session = None
 
     @contextmanager
     def hold(self, alias: str) -> Iterator[None]:
+        """The lock of one tenant; TenantBusyError at once if it is taken."""
         if alias in _held.get():
             yield
             return
         with ExitStack() as stack:
-            if not self._take(alias, stack):
+            if not self._take(connections[alias], stack):
                 raise TenantBusyError(
                     f"Another command is at work on {alias!r}. Wait until it has ended, then run this one again."
                 )
@@ -57,11 +60,29 @@ class TenantLocks:
             finally:
                 _held.reset(token)
 
-    def _take(self, alias: str, stack: ExitStack) -> bool:
-        tenant, shared = connections[alias], connections[DEFAULT_DB_ALIAS]
-        server = PROVISIONERS[shared.vendor]
+    def _take(self, tenant: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+        server = PROVISIONERS[connections[DEFAULT_DB_ALIAS].vendor]
         if not isinstance(server, Server):
-            return provisioner_of(tenant).lock(tenant, stack)  # the lock of the file that is, or will be, beside it
+            return provisioner_of(tenant).lock(tenant, stack)  # the lock of a file that is, or will be, beside it
         if self._session is None:
-            self._session = server.session_for_locks(shared)
+            self._session = server.session_for_locks(connections[DEFAULT_DB_ALIAS])
         return server.hold(self._session, f"tenant {name_of(tenant)}", stack)
+
+
+@contextmanager
+def run_lock() -> Iterator[None]:
+    """What a run over all tenants holds, so that there is one at a time; TenantBusyError at once if it is taken."""
+    with ExitStack() as stack:
+        if not take_run_lock(connections[DEFAULT_DB_ALIAS], stack):
+            raise TenantBusyError("Another `migrate_tenants` is at work. Wait until it has ended, then run this again.")
+        yield
+
+
+def take_run_lock(shared: BaseDatabaseWrapper, stack: ExitStack) -> bool:
+    server = PROVISIONERS[shared.vendor]
+    if isinstance(server, Server):
+        session = server.session_for_locks(shared)
+        stack.callback(session.close)
+        return server.hold(session, f"tenants of {name_of(shared)}", stack)
+    path = sqlite_path(shared)
+    return is_in_memory(shared) or lock_file(path.with_name(f"{path.name}.tenants.lock"), stack)

@@ -16,6 +16,7 @@ from tenants.blueprints import make_from_blueprint
 from tenants.errors import TenantError
 from tenants.isolated_places import kind_of_place
 from tenants.models import Tenant
+from tenants.schema_state import record_migrations
 
 
 def place_exists(alias: str) -> bool:
@@ -29,9 +30,11 @@ def make_place(alias: str) -> None:
     There must be nothing yet.
     """
     connection = connections[alias]
-    if not make_from_blueprint(connection, kind_of_place()):
-        create_database(connection)
-        call_command("migrate", database=alias, interactive=False, verbosity=0)
+    if make_from_blueprint(connection, kind_of_place()):
+        record_migrations(alias)
+        return
+    create_database(connection)
+    call_command("migrate", database=alias, interactive=False, verbosity=0)
 
 
 def drop_place(alias: str) -> None:

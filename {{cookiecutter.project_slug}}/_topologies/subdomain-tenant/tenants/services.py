@@ -12,7 +12,6 @@ from itertools import chain, count
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from dbrouting.aliases import let_go
@@ -325,16 +324,3 @@ def tenant_aliases() -> list[str]:
     if Tenant._meta.db_table not in connections[DEFAULT_DB_ALIAS].introspection.table_names():
         return []
     return [alias_of(key) for key in Tenant.objects.filter(state__in=WHOLE).values_list("key", flat=True)]
-
-
-def migrate_tenants(tenants: Iterable[Tenant], verbosity: int = 1) -> dict[str, str]:
-    """Migrate each tenant's database; the others have their turn if one fails. Gives name → what went wrong."""
-    failures = {}
-    for tenant in tenants:
-        try:
-            call_command("migrate", database=tenant.alias, interactive=False, verbosity=verbosity)
-        except Exception as error:
-            failures[tenant.name] = str(error) or type(error).__name__
-        finally:
-            let_go(tenant.alias)
-    return failures

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
@@ -15,10 +15,13 @@ from dbrouting.aliases import is_listed, let_go
 from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
-from dbrouting.tenant_names import alias_of, key_of
+from dbrouting.tenant_names import ALIAS_PREFIX, alias_of, key_of
+from tenants.errors import TenantError
 from tenants.locks import tenant_lock
 from tenants.management.explained import explained
+from tenants.migrating import migrate_or_look
 from tenants.models import Domain, Tenant
+from tenants.schema_state import tenants_are_known
 from tenants.services import create_tenant, default_host, get_tenants, require_whole
 
 DEMO_TENANTS = ("acme", "globex")
@@ -143,6 +146,16 @@ class TenantTargets(DatabaseTargets):
             with explained():
                 stack.enter_context(super().lock(alias) if key_of(alias) is None else tenant_lock(alias))
             yield
+
+    def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
+        """Tenants, all in one go; if that can't even begin, the error stands for all of them."""
+        if not tenants_are_known():
+            return {}
+        found = [tenant for tenant in get_tenants() if not is_listed(tenant.alias)]
+        try:
+            return migrate_or_look(found, options, stdout) if found else {}
+        except TenantError as error:
+            return {f"{ALIAS_PREFIX}*": CommandError(str(error))}
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """Its tenant is not active, and who makes it may work for the shared site: neither may decide."""

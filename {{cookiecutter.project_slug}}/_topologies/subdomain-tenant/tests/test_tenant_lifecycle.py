@@ -648,24 +648,6 @@ def test_many_tenants_are_not_all_named_in_an_error() -> None:
 # Migrate
 
 
-def test_one_tenants_failure_does_not_keep_the_others_and_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = fail_to_migrate(monkeypatch, ValueError("no such column"), alias="tenant_acme")
-
-    with pytest.raises(CommandError, match=r"1 of 2 tenants.*\n  acme: no such column"):
-        call_command("migrate_tenants")
-    assert asked == ["tenant_acme", "tenant_globex"]
-
-
-def test_only_the_named_tenants_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = fail_to_migrate(monkeypatch, ValueError(), alias="nowhere")
-
-    assert "Migrated 1 tenant." in output_of("migrate_tenants", "--tenant=globex")
-    assert "Migrated 2 tenants." in output_of("migrate_tenants", "--tenant=globex", "--tenant=acme")
-    assert asked == ["tenant_globex", "tenant_globex", "tenant_acme"]
-    with pytest.raises(CommandError, match=r"'nobody'.*acme, globex"):
-        call_command("migrate_tenants", "--tenant=nobody")
-
-
 def test_migrate_tenants_really_migrates() -> None:
     create_tenant("initech")
     call_command("migrate", "orders", "zero", database="tenant_initech", verbosity=0)

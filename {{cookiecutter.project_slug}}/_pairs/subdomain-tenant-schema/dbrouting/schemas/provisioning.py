@@ -1,7 +1,7 @@
 """Make and drop a tenant's schema, and lock it: what ``dbrouting.provisioning`` does with databases elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -43,6 +43,14 @@ class Schema(PostgreSQL):
         with outside_schemas(connection) as cursor:
             cursor.execute(END_HOLDERS, [self.name(connection)])
         self._execute(connection, "DROP SCHEMA", "CASCADE")
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with outside_schemas(connection) as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace")
+            return {name for (name,) in cursor.fetchall()}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return outside_schemas(connection)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with outside_schemas(connection) as cursor:
