@@ -1,7 +1,6 @@
 """Each check is silent on the project as it is, says what it found, and never asks a database."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest

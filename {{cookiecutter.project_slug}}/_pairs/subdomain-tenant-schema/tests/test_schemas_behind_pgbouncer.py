@@ -63,8 +63,8 @@ def run(connection: Any, *statements: str) -> None:
 
 def path_left_in(session: Any) -> Any:
     """What the next client of this session would begin with."""
-    [path] = ClientCursor(session).execute("SHOW search_path").fetchone() or ()
-    return path
+    row = ClientCursor(session).execute("SHOW search_path").fetchone()
+    return row and row[0]
 
 
 def without_autocommit(tenant: Any) -> None:
