@@ -9,6 +9,7 @@
 
     uv run bench/tenants.py                  # with 100 tenants, in a quarter of an hour
     uv run bench/tenants.py --tenants 1000
+    uv run bench/tenants.py --only requests
     uv run bench/tenants.py --quick          # with a few: whether it works
 
 Each way of serving is a process of its own, the ways take turns, and a figure is the median of its turns, compared with
@@ -32,13 +33,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--quick", action="store_true", help="few tenants and turns: whether it works")
+    parser.add_argument("--only", choices=["requests", "migrations"], help="measure these, and making tenants")
     options = parser.parse_args()
     tenants, turns = (10, 3) if options.quick else (options.tenants, 15)
     aims: list[Aim] = []
     with tempfile.TemporaryDirectory() as folder, projects(Path(folder)) as found, bouncer(found.server) as pooler:
         aims += measure_creation(found, tenants)
-        aims += measure_requests(found, tenants, turns, pooler.url("bench_database"))
-        aims += measure_migrations(found, tenants)
+        if options.only != "migrations":
+            aims += measure_requests(found, tenants, turns, pooler.url("bench_database"))
+        if options.only != "requests":
+            aims += measure_migrations(found, tenants)
     return show_aims(aims)
 
 

@@ -191,3 +191,73 @@ def test_what_is_made_in_the_admin_is_announced_before_it_is_made(life: Killable
     assert life.status() == 404
     assert life.done("administrate", "delete", "initech", json.dumps({"name": "initech"}))["answer"] == 302
     assert life.left() == []
+
+
+ROLL_BACK = [("sqlite", "database"), ("postgresql", "schema")]
+on_what_rolls_back = variants(
+    [
+        found
+        for found in COMBINATIONS
+        if found.topology == "subdomain-tenant" and (found.database_engine, found.tenant_isolation) in ROLL_BACK
+    ]
+)
+MIGRATION = """\
+from django.db import migrations, models
+
+from dbrouting.migration_guard import runs_on
+
+
+@runs_on("tenant_*")
+def count(apps, schema_editor):
+    apps.get_model("orders.Counted").objects.create(size={number})
+
+
+class Migration(migrations.Migration):
+    dependencies = [("orders", "{needed}")]
+    operations = [{operation}, migrations.RunPython(count)]
+"""
+OPERATIONS = (
+    """migrations.CreateModel(
+        "Counted", [("id", models.AutoField(primary_key=True)), ("size", models.IntegerField(db_index=True))]
+    )""",
+    """migrations.AddField("counted", "color", models.TextField(default="red"), preserve_default=False)""",
+)
+
+
+@contextmanager
+def more_migrations(project: Path) -> Iterator[None]:
+    """Two of the orders'."""
+    folder = project / "orders" / "migrations"
+    needed = max(path.stem for path in folder.glob("0*.py"))
+    written = []
+    for number, operation in enumerate(OPERATIONS, start=1):
+        path = folder / f"09{number}_counted.py"
+        path.write_text(MIGRATION.format(number=number, needed=needed, operation=operation))
+        written.append(path)
+        needed = path.stem
+    try:
+        yield
+    finally:
+        for path in written:
+            path.unlink()
+
+
+@on_what_rolls_back
+def test_a_killed_run_of_migrations_leaves_none_half_done_and_the_next_does_none_twice(life: Killable) -> None:
+    names = ("initech", "initech_2")
+    for name in names:
+        life.manage("create_tenant", name)
+    run = ("migrate_tenants", *[f"--tenant={name}" for name in names])
+
+    with more_migrations(life.project):
+        kills = 0
+        while (answer := life.order("manage", *run, before_statement=kills)) == {"killed": True}:
+            kills += 1
+
+    assert "answer" in answer, answer
+    assert kills > len(names) * len(OPERATIONS)
+    for name in names:
+        content = life.content(name)
+        assert len(content["orders_counted"]) == len(OPERATIONS)
+        assert sum("_counted" in row for row in content["django_migrations"]) == len(OPERATIONS)
+    life.manage("delete_tenant", "initech_2", "--no-input")

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models import prefetch_related_objects
 from tqdm import tqdm
 
 from config import databases
@@ -54,6 +55,7 @@ class Inspection:
 
     def __init__(self, tenants: list[Tenant]) -> None:
         self.tenants = tenants
+        prefetch_related_objects(tenants, "domains")
         self.blueprints = Blueprints()
         aliases = [tenant.alias for tenant in tenants if tenant.state not in UNFINISHED]
         self.places = places_beside(connections[aliases[0]]) if aliases else set()
@@ -69,7 +71,7 @@ class Inspection:
         if tenant.state in UNFINISHED:
             yield unfinished(tenant)
             return
-        if not tenant.domains.exists() and tenant.alias not in settings.DYNAMIC_DB_ROUTES.values():
+        if not tenant.domains.all() and tenant.alias not in settings.DYNAMIC_DB_ROUTES.values():
             what = "It has no host name: nobody can visit it."
             yield Finding("warning", what, (f"{MANAGE} add_domain {tenant.name} HOST",))
         if not is_listed(tenant.alias) and name_of(connections[tenant.alias]) not in self.places:
