@@ -40,7 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """List the tenants' aliases, so that test databases are made for them and tests are rolled back there too."""
     config.addinivalue_line("markers", "no_tenant: the test starts without an active tenant")
     for tenant in (ACME, GLOBEX):
-        connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
+        listed = connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
+        if connections[tenant.alias].vendor == "sqlite":
+            listed["TEST"]["NAME"] = ":memory:"  # as it is anyway; pytest-xdist takes our backend for a server's
 
 
 @pytest.fixture(autouse=True)
