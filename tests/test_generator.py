@@ -151,7 +151,7 @@ def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], comb
 # Words that only make sense in one isolation.
 ISOLATION_WORDS = {
     "database": {"place_of", "database of its own: its shop", "tenants' databases are on the same server"},
-    "schema": {"search_path", "dbrouting.schemas", "TENANT_POOL_SIZE", "PostgreSQL schema"},
+    "schema": {"search_path", "dbrouting.schemas", "PostgreSQL schema"},
 }
 
 

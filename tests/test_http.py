@@ -18,7 +18,7 @@ from processes import free_port, serving, wait_until
 
 AT_ONCE = 50
 SESSIONS = 5
-PROCESSES, THREADS, POOL_SIZE, TENANTS = 2, 16, 20, 2
+PROCESSES, THREADS, BUDGET = 2, 16, 20
 SERVERS = {
     "gunicorn": "-m gunicorn config.wsgi:application --worker-class gthread "
     f"--workers {PROCESSES} --threads {THREADS} --bind {{address}}",
@@ -133,12 +133,11 @@ def ordered(databases: Databases, place: Place, marker: int) -> int:
 
 def most_connections(combination: Combination) -> int:
     """What the arithmetic of the READMEs gives for the primary, whatever is asked of the site."""
-    if combination.tenant_isolation == "schema":
-        return PROCESSES * (THREADS + POOL_SIZE)
+    if combination.topology == "subdomain-tenant":
+        return PROCESSES * (THREADS + BUDGET)
     if combination.topology == "primary-replica":
         return PROCESSES * (THREADS + 1)
-    databases = {"app-split": 3, "subdomain-tenant": TENANTS + 1}[combination.topology]
-    return PROCESSES * THREADS * databases
+    return PROCESSES * THREADS * 3
 
 
 def users(databases: Databases, place: Place) -> list[object]:
