@@ -4,8 +4,8 @@ import copy
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
@@ -18,7 +18,6 @@ from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from dbrouting.tenant_names import alias_of
 from tenants.isolated_places import kind_of_place
-from tenants.kinds import Scripted
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
 
@@ -84,20 +83,34 @@ def async_site_client() -> AsyncClient:
     return AcmeAsyncClient()
 
 
+@pytest.fixture(scope="session")
+def room_for_places(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """Where tests make tenants' places: beside the project's own databases. Their blueprint is made once."""
+    server = connections[ACME.alias].settings_dict["NAME"]
+    room: dict[str, Any] = {
+        "TENANT_SERVER": {
+            **config.databases.TENANT_SERVER,
+            "CONN_MAX_AGE": 0,
+            "NAME": str(tmp_path_factory.mktemp("places") / "any.sqlite3") if "sqlite" in engine.ENGINE else server,
+        },
+        # On MySQL the project's user may make only what is called so; processes that test at once share the server.
+        "TENANT_DATABASE_PREFIX": "_".join(
+            ["test", config.databases.TENANT_DATABASE_PREFIX, os.environ.get("PYTEST_XDIST_WORKER", "main")]
+        ),
+    }
+    yield room
+    with patch.multiple(config.databases, **room), django_db_blocker.unblock():
+        kind_of_place().remove_outdated(connections["tenant_initech"], fingerprint="")
+
+
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Two aliases that lead nowhere yet. What a test makes is beside the project's own databases, and gone after it."""
-    beside = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections[ACME.alias].settings_dict["NAME"]
-    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(beside)}
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    prefix = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{worker}"  # on MySQL its user may make only such
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", prefix)
-    monkeypatch.setattr(Scripted, "known", {})
-    aliases = ("tenant_initech", "tenant_umbrella")
-    yield aliases
-    for alias in aliases:
-        drop_place(alias)
-        del connections[alias]  # the next test's is in another folder
-    kind_of_place().remove_outdated(connections["tenant_initech"], "")
-    del connections["tenant_initech"]
+def places(room_for_places: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Two aliases that lead nowhere yet; what they lead to is gone after the test."""
+    with patch.multiple(config.databases, **room_for_places):
+        aliases = ("tenant_initech", "tenant_umbrella")
+        yield aliases
+        for alias in aliases:
+            drop_place(alias)
+            del connections[alias]
