@@ -7,8 +7,8 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
@@ -23,7 +23,6 @@ from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
 from tenants.isolated_places import kind_of_place
-from tenants.kinds import Scripted
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
 from tenants.services import create_tenant, default_host
@@ -91,18 +90,26 @@ def tenant(acme: CurrentTenant) -> CurrentTenant:
     return acme
 
 
-@pytest.fixture
-def room_for_tenants(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tenants are made apart from the project's own databases, and from those of tests that run at once.
-
-    In the same place for all tests: the first one's migrations are the blueprint of the others.
-    """
+@pytest.fixture(scope="session")
+def _room(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """Settings with which tenants are made beside the project's own databases, and those of tests that run at once."""
     is_file = "sqlite" in engine.ENGINE
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("tenants")
     name = str(folder / "any.sqlite3") if is_file else connections[ACME.alias].settings_dict["NAME"]
     server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": name}
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", TEST_PREFIX)
+    room: dict[str, Any] = {"TENANT_SERVER": server, "TENANT_DATABASE_PREFIX": TEST_PREFIX}
+    yield room
+    with patch.multiple(config.databases, **room), django_db_blocker.unblock():
+        kind_of_place().remove_outdated(connections["tenant_initech"], fingerprint="")
+
+
+@pytest.fixture
+def room_for_tenants(_room: dict[str, Any]) -> Iterator[None]:
+    """Tenants may be made: the first one's migrations are the blueprint of the others, in this test and the next."""
+    with patch.multiple(config.databases, **_room):
+        yield
 
 
 @pytest.fixture
@@ -159,17 +166,10 @@ class AsyncClientOf(AsyncClient):
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Two aliases that lead nowhere yet. What a test makes is beside the project's own databases, and gone after it."""
-    beside = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections[ACME.alias].settings_dict["NAME"]
-    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(beside)}
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", TEST_PREFIX)
-    monkeypatch.setattr(Scripted, "known", {})
+def places(room_for_tenants: None) -> Iterator[tuple[str, str]]:
+    """Two aliases that lead nowhere yet; what they lead to is gone after the test."""
     aliases = ("tenant_initech", "tenant_umbrella")
     yield aliases
     for alias in aliases:
         drop_place(alias)
-        del connections[alias]  # the next test's is in another folder
-    kind_of_place().remove_outdated(connections["tenant_initech"], "")
-    del connections["tenant_initech"]
+        del connections[alias]

@@ -1,6 +1,7 @@
 """A tenant's place is made from a blueprint, as ``migrate`` would have made it, and a live one is copied."""
 
 import secrets
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from tenants import blueprints, fingerprints
 from tenants.blueprints import beside_tenants
 from tenants.errors import TenantBusyError, TenantError
 from tenants.isolated_places import kind_of_place
+from tenants.kinds import Scripted
 from tenants.places import copy_place, drop_place, make_place, place_exists
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -61,7 +63,7 @@ def contents_of(alias: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def migrations(places: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Two statements in the place of this project's migrations, which take longer."""
     statements = [
         "CREATE TABLE note (id integer PRIMARY KEY, text varchar(20))",
@@ -75,7 +77,9 @@ def migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(blueprints, "run_migrations", run)
     monkeypatch.setattr(blueprints, "fingerprint", lambda: OLD)
-    return statements
+    monkeypatch.setattr(Scripted, "known", {})
+    yield statements
+    kind_of_place().remove_outdated(connections[places[0]], fingerprints.fingerprint())
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def is_clean() -> bool:
     return not any(left)
 
 
-# Blueprints
+# With the real migrations, which take long: their blueprint is made once
 
 
 def test_a_new_place_is_what_migrate_would_leave(places: Places) -> None:
@@ -126,6 +130,51 @@ def test_a_new_place_is_what_migrate_would_leave(places: Places) -> None:
     assert "django_migrations" in contents
     assert next_number(copied) == next_number(migrated)
     assert is_clean()
+
+
+@pytest.fixture
+def shop(places: Places) -> str:
+    """The alias of a shop that works, with a product, a user and a visitor who is logged in."""
+    alias = places[0]
+    make_place(alias)
+    with in_database(alias, write=True):
+        ProductFactory.create(slug="sencha")
+        User.objects.create(username="ada").groups.create(name="staff")
+        Session.objects.create(session_key="ada", expire_date=datetime.now(UTC) + timedelta(days=1))
+    return alias
+
+
+def test_a_copy_has_all_rows_but_the_sessions(shop: str, places: Places) -> None:
+    copy_place(shop, places[1])
+
+    original, copy = contents_of(shop), contents_of(places[1])
+    assert len(original.pop("django_session")[2]) == 1
+    assert len(copy.pop("django_session")[2]) == 0
+    assert copy == original
+    assert next_number(shop) == next_number(places[1])
+
+
+def test_constraints_hold_in_a_copy(shop: str, places: Places) -> None:
+    copy_place(shop, places[1])
+
+    with in_database(places[1], write=True):
+        product = Product.objects.get(slug="sencha")
+        with pytest.raises(IntegrityError):
+            Product.objects.create(slug="sencha", category=product.category, price=1)
+        with pytest.raises(IntegrityError), atomic(using=places[1]):
+            Product.objects.filter(pk=product.pk).update(category_id=12345)
+
+
+def test_an_original_without_the_newest_migrations_is_not_copied(shop: str, places: Places) -> None:
+    execute(shop, "DELETE FROM django_migrations WHERE app = 'orders'")
+
+    with pytest.raises(TenantError, match="migrate_tenants --tenant initech"):
+        copy_place(*places)
+
+    assert not place_exists(places[1])
+
+
+# Blueprints
 
 
 @pytest.mark.usefixtures("migrations")
@@ -283,51 +332,6 @@ def test_the_fingerprint_is_of_every_migration_and_of_what_follows_them(monkeypa
     assert any(b"0001_initial" in part for part in before)
     assert any(Path(tenants.migrations.__path__[0], "0001_initial.py").read_bytes() == part for part in before)
     assert before != after
-
-
-# Copies
-
-
-@pytest.fixture
-def shop(places: Places) -> str:
-    """The alias of a shop that works, with a product, a user and a visitor who is logged in."""
-    alias = places[0]
-    make_place(alias)
-    with in_database(alias, write=True):
-        ProductFactory.create(slug="sencha")
-        User.objects.create(username="ada").groups.create(name="staff")
-        Session.objects.create(session_key="ada", expire_date=datetime.now(UTC) + timedelta(days=1))
-    return alias
-
-
-def test_a_copy_has_all_rows_but_the_sessions(shop: str, places: Places) -> None:
-    copy_place(shop, places[1])
-
-    original, copy = contents_of(shop), contents_of(places[1])
-    assert len(original.pop("django_session")[2]) == 1
-    assert len(copy.pop("django_session")[2]) == 0
-    assert copy == original
-    assert next_number(shop) == next_number(places[1])
-
-
-def test_constraints_hold_in_a_copy(shop: str, places: Places) -> None:
-    copy_place(shop, places[1])
-
-    with in_database(places[1], write=True):
-        product = Product.objects.get(slug="sencha")
-        with pytest.raises(IntegrityError):
-            Product.objects.create(slug="sencha", category=product.category, price=1)
-        with pytest.raises(IntegrityError), atomic(using=places[1]):
-            Product.objects.filter(pk=product.pk).update(category_id=12345)
-
-
-def test_an_original_without_the_newest_migrations_is_not_copied(shop: str, places: Places) -> None:
-    execute(shop, "DELETE FROM django_migrations WHERE app = 'orders'")
-
-    with pytest.raises(TenantError, match="migrate_tenants --tenant initech"):
-        copy_place(*places)
-
-    assert not place_exists(places[1])
 
 
 # The end
