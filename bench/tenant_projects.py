@@ -1,4 +1,4 @@
-"""The projects that the benchmarks of tenants compare, on one throwaway PostgreSQL: ours, plain Django's, the peers'."""
+"""The projects that tenants.py compares, on one throwaway PostgreSQL: ours, plain Django's, the peers'."""
 
 import contextlib
 import os
@@ -24,6 +24,15 @@ class Way(NamedTuple):
     settings: str
     environment: dict[str, str] = {}
     prepare: tuple[str, ...] = ()  # commands of manage.py before there is a tenant
+
+
+class Aim(NamedTuple):
+    """What is hoped for."""
+
+    what: str
+    found: float
+    bound: float
+    at_least: bool = True
 
 
 class BenchServer(PostgreSQL):
@@ -83,13 +92,15 @@ class Projects:
 
 SCHEMAS = Way("schema", "ours", prepare=("bootstrap --verbosity=0",))
 DATABASES = Way("database", "ours", prepare=("bootstrap --verbosity=0",))
-PLAIN = Way("schema", "plain", prepare=("migrate --verbosity=0",))
-PLAIN_CHECKED = Way("schema", "plain_checked")
+ONLY = {"ONLY_TENANT": "t0"}  # its rows are at each host
+PLAIN = Way("schema", "plain", ONLY, ("migrate --verbosity=0",))
+PLAIN_CHECKED = Way("schema", "plain_checked", ONLY)
 DJANGO_TENANTS = Way(
     "schema",
     "by_django_tenants.settings",
     prepare=("makemigrations by_django_tenants --verbosity=0", "migrate_schemas --shared --verbosity=0"),
 )
+DJANGO_TENANTS_CLONED = Way("schema", "by_django_tenants.cloned")
 DJANGO_PGSCHEMAS = Way(
     "schema",
     "by_django_pgschemas.settings",

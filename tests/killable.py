@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path.cwd()))
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
-import django  # noqa: E402  the project is found from here on
+import django
 
 django.setup()
 

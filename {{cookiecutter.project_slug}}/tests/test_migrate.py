@@ -18,7 +18,7 @@ from dbrouting.provisioning import migration_lock
 from dbrouting.targets import DatabaseTargets, get_targets
 from orders.models import Order
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 
 @pytest.fixture
@@ -87,7 +87,6 @@ def test_test_runners_may_prepare_any_database(migrated: list[str]) -> None:
     assert migrated == usable_aliases()
 
 
-@pytest.mark.usefixtures("every_database")
 def test_djangos_own_options_work(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("migrate", "--plan")
     assert "No planned migration operations." in capsys.readouterr().out

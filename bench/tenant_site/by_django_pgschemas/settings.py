@@ -1,6 +1,6 @@
 """A new schema is a clone of a reference, as its documentation advises for many tenants."""
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from tenant_site.plain import *  # noqa: F403  everything else as it is
 from tenant_site.plain import DATABASES, MIDDLEWARE, ROOT_URLCONF, SITE_APPS
@@ -22,11 +22,10 @@ MIDDLEWARE = ["django_pgschemas.routing.middleware.DomainRoutingMiddleware", *MI
 MAKE_TENANT = "tenant_site.by_django_pgschemas.settings.make_tenant"
 
 
-def make_tenant(name: str, fill: Callable[[str], None]) -> None:
+def make_tenant(name: str) -> AbstractContextManager[object]:
     from tenant_site.by_django_pgschemas.models import Domain, Tenant
 
     tenant = Tenant(schema_name=name)
     tenant.save(verbosity=0)
     Domain.objects.create(domain=f"{name}.localhost", tenant=tenant)
-    with tenant:
-        fill(name)
+    return tenant

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from tenant_site.plain import *  # noqa: F403  everything else as it is
 from tenant_site.plain import DATABASES, MIDDLEWARE, SITE_APPS
@@ -14,11 +14,10 @@ MIDDLEWARE = ["django_tenants.middleware.main.TenantMainMiddleware", *MIDDLEWARE
 MAKE_TENANT = "tenant_site.by_django_tenants.settings.make_tenant"
 
 
-def make_tenant(name: str, fill: Callable[[str], None]) -> None:
+def make_tenant(name: str) -> AbstractContextManager[object]:
     from tenant_site.by_django_tenants.models import Client, Domain
 
     tenant = Client(schema_name=name)
     tenant.save(verbosity=0)
     Domain.objects.create(domain=f"{name}.localhost", tenant=tenant, is_primary=True)
-    with tenant:
-        fill(name)
+    return tenant

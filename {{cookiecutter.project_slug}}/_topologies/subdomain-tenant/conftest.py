@@ -1,8 +1,13 @@
-"""Tests work for the tenant acme, beside another called globex; ``@pytest.mark.no_tenant`` starts with none."""
+"""Tests work for the tenant acme, beside another called globex; ``@pytest.mark.no_tenant`` starts with none.
+
+Their databases are made once, and rolled back after each test. ``make_tenant`` makes more of them, for one test.
+"""
 
 import copy
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -10,13 +15,23 @@ import pytest
 from django.db import connections
 from django.test import AsyncClient, Client, SimpleTestCase, TransactionTestCase
 
+import config.databases
+from config import engine
+from dbrouting.aliases import let_go
 from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import sites
-from dbrouting.tenant_context import CurrentTenant, tenant_context
+from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
+from tenants.isolated_places import kind_of_place
+from tenants.kinds import Scripted
 from tenants.models import Domain, Tenant
+from tenants.places import drop_place
+from tenants.services import create_tenant, default_host
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
+
+# On MySQL the project's user may make only what is called so; processes that test at once share the server.
+TEST_PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 ACME, GLOBEX = (CurrentTenant(str(uuid5(NAMESPACE_DNS, name)), name, alias_of(name)) for name in ("acme", "globex"))
 
@@ -69,9 +84,64 @@ def globex() -> CurrentTenant:
 
 
 @pytest.fixture
-def site_client() -> Client:
-    """A browser on acme's site."""
-    return Client(headers={"host": "acme.localhost"})
+def tenant(acme: CurrentTenant) -> CurrentTenant:
+    """The one that the test works for."""
+    return acme
+
+
+@pytest.fixture
+def room_for_tenants(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tenants are made apart from the project's own databases, and from those of tests that run at once.
+
+    In the same place for all tests: the first one's migrations are the blueprint of the others.
+    """
+    is_file = "sqlite" in engine.ENGINE
+    folder = tmp_path_factory.getbasetemp()
+    name = str(folder / "any.sqlite3") if is_file else connections[ACME.alias].settings_dict["NAME"]
+    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": name}
+    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", TEST_PREFIX)
+
+
+@pytest.fixture
+def make_tenant(db: None, room_for_tenants: None) -> Iterator[Callable[..., CurrentTenant]]:
+    """Makes a tenant with a name, and hosts if need be, that is gone after the test: ``make_tenant("initech")``."""
+    made: list[str] = []
+
+    def make(name: str, *hosts: str) -> CurrentTenant:
+        with shared_context(switch=True):
+            tenant = CurrentTenant.of(create_tenant(name, *hosts))
+        made.append(tenant.alias)
+        return tenant
+
+    yield make
+    for alias in made:
+        let_go(alias)
+        drop_place(alias)
+        del connections[alias]
+
+
+@pytest.fixture
+def tenant_client(tenant: CurrentTenant) -> Client:
+    """A browser on the site of the tenant that the test works for."""
+    return Client(headers={"host": default_host(tenant.name)})
+
+
+@pytest.fixture
+def async_tenant_client(tenant: CurrentTenant) -> AsyncClient:
+    """The same, for asynchronous views."""
+    return AsyncClientOf(default_host(tenant.name))
+
+
+@pytest.fixture
+def site_client(tenant_client: Client) -> Client:
+    """What tests call it that don't know of tenants."""
+    return tenant_client
+
+
+@pytest.fixture
+def async_site_client(async_tenant_client: AsyncClient) -> AsyncClient:
+    return async_tenant_client
 
 
 class AsyncClientOf(AsyncClient):
@@ -87,6 +157,17 @@ class AsyncClientOf(AsyncClient):
 
 
 @pytest.fixture
-def async_site_client() -> AsyncClient:
-    """The same, for asynchronous views."""
-    return AsyncClientOf("acme.localhost")
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Two aliases that lead nowhere yet. What a test makes is beside the project's own databases, and gone after it."""
+    beside = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections[ACME.alias].settings_dict["NAME"]
+    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(beside)}
+    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
+    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", TEST_PREFIX)
+    monkeypatch.setattr(Scripted, "known", {})
+    aliases = ("tenant_initech", "tenant_umbrella")
+    yield aliases
+    for alias in aliases:
+        drop_place(alias)
+        del connections[alias]  # the next test's is in another folder
+    kind_of_place().remove_outdated(connections["tenant_initech"], "")
+    del connections["tenant_initech"]

@@ -21,7 +21,7 @@ PREPARE = """SELECT set_config('search_path', '', true), set_config('row_securit
 RELATIONS = """
 SELECT nspname, relname, relkind,
     coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attname) FILTER (WHERE attgenerated = ''), ''),
-    coalesce(string_agg(concat(attname, ' ', format_type(atttypid, atttypmod), attgenerated), ', ' ORDER BY attname), '')
+    concat(string_agg(concat(attname, ' ', format_type(atttypid, atttypmod), attgenerated), ', ' ORDER BY attname))
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
 WHERE nspname = ANY(%s) AND relkind IN ('r', 'p', 'f', 'm', 'S')

@@ -31,7 +31,7 @@ from tenants.errors import TenantError
 from tenants.models import Tenant
 from tenants.services import create_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 ONE, OTHER = "tmp_one", "tmp_other"
 

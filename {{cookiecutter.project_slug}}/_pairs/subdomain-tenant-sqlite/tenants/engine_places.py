@@ -57,10 +57,8 @@ class Databases:
 
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
         """Page by page, in one transaction: writers go on in the log beside the file. What is left out is wiped too."""
-        source.ensure_connection()
-        target.ensure_connection()
-        source.connection.backup(target.connection)
-        with target.cursor() as cursor:
+        with source.cursor(), target.cursor() as cursor:  # both stay open, as none would that nobody uses
+            source.connection.backup(target.connection)
             cursor.execute("PRAGMA secure_delete = ON")
             for table in without:
                 cursor.execute(f"DELETE FROM {quoted(target, table)}")

@@ -24,7 +24,7 @@ def check_tasks_know_their_site(app_configs: Sequence[AppConfig] | None, **kwarg
             f"The tasks of TASKS[{alias!r}] don't know who enqueued them: {config['BACKEND']} keeps no tenant.",
             hint='Use "tenants.task_backends.TenantDatabaseBackend", or for_tenants() of the same module for a backend '
             "of your own.",
-            id="dbrouting.W305",
+            id="dbrouting.W306",
         )
         for alias, config in getattr(settings, "TASKS", {}).items()
         if not keeps_site(config["BACKEND"])
@@ -44,6 +44,6 @@ def check_queue_is_shared(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         checks.Error(
             f"{QUEUE_LABEL} is not in SHARED_APPS: each tenant would have a queue of its own, and no worker.",
             hint=f'Add "{QUEUE_LABEL}" to SHARED_APPS in config/databases.py.',
-            id="dbrouting.E309",
+            id="dbrouting.E312",
         )
     ]

@@ -79,6 +79,7 @@ class Scripted:
         return script
 
     def keep(self, scratch: BaseDatabaseWrapper, fingerprint: str, script: str) -> None:
+        self.known.clear()
         Blueprint.objects.update_or_create(fingerprint=fingerprint, defaults={"script": script, "refusal": ""})
 
     def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:

@@ -51,7 +51,7 @@ class Borrower:
         return self.opened[-1]
 
     def take(self, place: str) -> Any:
-        connection, _ = self.stock.take(place, self.open, fileno)
+        connection, _ = self.stock.take(self, place, self.open, fileno)
         return connection
 
     def visit(self, place: str) -> Any:
@@ -119,7 +119,7 @@ def test_a_session_is_over_on_the_server_before_another_begins(borrower: Borrowe
 
     with ThreadPoolExecutor(1) as pool:
         server = pool.submit(end_late)
-        borrower.stock.take("hooli", open_next, fileno)
+        borrower.stock.take(borrower, "hooli", open_next, fileno)
         assert not server.result()
 
 
@@ -150,7 +150,7 @@ def test_one_that_cannot_be_opened_takes_nothing_from_the_budget(borrower: Borro
 
     for _ in range(4):
         with pytest.raises(ConnectionError):
-            borrower.stock.take("acme", fail, fileno)
+            borrower.stock.take(borrower, "acme", fail, fileno)
 
     assert [borrower.take("acme").is_open for _ in range(3)] == [True] * 3
 
@@ -190,6 +190,17 @@ def test_what_a_thread_leaves_behind_is_closed_for_the_next_one(borrower: Borrow
 
     assert borrower.take("acme") not in left
     assert not left[0].is_open
+
+
+def test_what_a_borrower_leaves_behind_is_closed_for_the_next_one(borrower: Borrower) -> None:
+    class Forgetful: ...
+
+    left, _ = borrower.stock.take(Forgetful(), "acme", borrower.open, fileno)
+    for place in ("globex", "initech"):
+        borrower.take(place)
+
+    assert borrower.take("acme") is not left
+    assert not left.is_open
 
 
 def test_a_place_is_left_by_all_that_nobody_uses(borrower: Borrower) -> None:

@@ -18,7 +18,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections, router
+from django.db import OperationalError, ProgrammingError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.test import Client
@@ -237,6 +237,7 @@ def test_a_tenant_is_not_there_for_visitors_until_it_is_all_made(monkeypatch: py
 
     def make(alias: str) -> None:
         meanwhile.append((Tenant.objects.get(name="initech").state, status_of("initech.localhost")))
+        create_database(connections[alias])
 
     monkeypatch.setattr(services, "make_place", make)
     create_tenant("initech")
@@ -629,6 +630,20 @@ def test_tenants_are_listed_for_people_and_for_programs() -> None:
     ]
 
 
+def test_a_tenant_that_lacks_migrations_is_listed_as_such() -> None:
+    Tenant.objects.filter(name="acme").update(migrations="catalogue.0001_initial")
+
+    assert "acme.localhost  behind the code" in output_of("list_tenants")
+    assert [row["is_behind"] for row in json.loads(output_of("list_tenants", "--json"))] == [True, False]
+
+
+def test_it_is_known_what_a_new_tenant_was_migrated_to() -> None:
+    create_tenant("initech")
+
+    assert "catalogue.0001_initial" in services.get_tenant("initech").migrations.splitlines()
+    assert "behind" not in output_of("list_tenants")
+
+
 def test_an_empty_list_says_how_to_make_a_tenant() -> None:
     Tenant.objects.all().delete()
 
@@ -730,7 +745,7 @@ def test_a_request_does_not_make_a_database_that_is_missing() -> None:
     initech = Tenant.objects.create(name="initech", state=Tenant.State.ACTIVE)
     Domain.objects.create(host="initech.localhost", tenant=initech)
 
-    with pytest.raises(OperationalError):
+    with pytest.raises((OperationalError, ProgrammingError)):  # no database, or none of its tables
         Client(headers={"host": "initech.localhost"}).get("/")
 
     assert not database_exists(connection_of("initech"))

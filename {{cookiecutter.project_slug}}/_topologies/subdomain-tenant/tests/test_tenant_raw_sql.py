@@ -85,6 +85,8 @@ def test_nor_does_one_in_a_thread_or_task_that_works_for_the_tenant(foreign: Cat
             names(GLOBEX)
         except TenantSwitchError as error:
             refused.append(type(error))
+        finally:
+            connections[GLOBEX].close()  # opened, if this thread is another one, though nothing was asked of it
 
     thread = threading.Thread(target=carry_context(reach))
     thread.start()

@@ -186,7 +186,7 @@ def test_a_backend_that_keeps_no_tenant_is_a_warning(settings: LazySettings) -> 
     settings.TASKS = {**BACKENDS, "queue": {"BACKEND": f"{__name__}.Queue"}}
 
     (found,) = checks.check_tasks_know_their_site(None)
-    assert (found.id, "TASKS['queue']" in found.msg) == ("dbrouting.W305", True)
+    assert (found.id, "TASKS['queue']" in found.msg) == ("dbrouting.W306", True)
 
 
 def test_a_queue_in_each_tenants_database_is_an_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +194,6 @@ def test_a_queue_in_each_tenants_database_is_an_error(settings: Any, monkeypatch
 
     monkeypatch.setattr(apps, "is_installed", lambda name: name == checks.QUEUE)
 
-    assert [found.id for found in checks.check_queue_is_shared(None)] == ["dbrouting.E309"]
+    assert [found.id for found in checks.check_queue_is_shared(None)] == ["dbrouting.E312"]
     settings.SHARED_APPS = [*settings.SHARED_APPS, checks.QUEUE_LABEL]
     assert checks.check_queue_is_shared(None) == []

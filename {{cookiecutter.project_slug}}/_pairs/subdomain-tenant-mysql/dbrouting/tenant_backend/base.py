@@ -21,7 +21,7 @@ class DatabaseWrapper(Stocked, base.DatabaseWrapper):
     def leave(self, connection: Any) -> bool:
         """A session that failed is not kept: its database may be gone, and one of that name made since."""
         connection.rollback()
-        return self.get_autocommit() and not self.errors_occurred
+        return self.autocommit and not self.errors_occurred
 
     def init_connection_state(self) -> None:
         if not self.is_warm:  # where it is as the first one left it

@@ -29,8 +29,8 @@ class TransactionCursor(CursorMixin, ClientCursor[Any]):
     after it. Temporary tables come last: those that another tenant left would hide this one's.
     """
 
-    def __init__(self, transactions: Transactions, schema: str, connection: Any) -> None:
-        super().__init__(connection)
+    def __init__(self, transactions: Transactions, schema: str, connection: Any, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)
         self._transactions = transactions
         # Where the schema is missing, new tables would go to the next in the path: to pg_catalog, which refuses them.
         self._path = f'SET LOCAL search_path TO "{schema}", pg_catalog, pg_temp; '

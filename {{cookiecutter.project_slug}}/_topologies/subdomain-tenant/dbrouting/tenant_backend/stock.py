@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ref
 
 from django.conf import settings
 from django.db import OperationalError
@@ -59,20 +60,31 @@ class Line:
                         pass
 
 
+class Loan(NamedTuple):
+    line: Line
+    borrower: "ref[Any]"
+    thread: threading.Thread
+
+    def is_forgotten(self) -> bool:
+        return self.borrower() is None or not self.thread.is_alive()
+
+
 class Stock:
     def __init__(self, limit: int, patience: float = WAIT_SECONDS) -> None:
         self.limit = limit
         self.patience = patience
         # Of each place the one used last at the end, and first the place that nobody came to for the longest time.
         self._idle: dict[Hashable, deque[Line]] = {}
-        self._lent: dict[int, tuple[Line, threading.Thread]] = {}
+        self._lent: dict[int, Loan] = {}
         self._changing = 0  # are being opened or closed
         self._changed = threading.Condition()
 
     def take(
-        self, place: Hashable, open_one: Callable[[], Any], fileno: Callable[[Any], int | None]
+        self, borrower: object, place: Hashable, open_one: Callable[[], Any], fileno: Callable[[Any], int | None]
     ) -> tuple[Any, bool]:
         """A connection to ``place``, and whether it has served before. Whoever takes one gives it back or discards it.
+
+        If ``borrower`` or its thread is gone before that, the connection is closed when it is missed.
 
         Raises OperationalError if there is none to be had in time.
         """
@@ -84,20 +96,20 @@ class Stock:
                     "process serve fewer requests at once."
                 )
             if line := self._pop_alive(place):
-                return self._lend(line), True
+                return self._lend(line, borrower), True
             surplus = self._pop_surplus()
             self._changing += 1
         try:
             for one in surplus:
                 one.hang_up()
-            return self._lend(Line(place, open_one(), fileno)), False
+            return self._lend(Line(place, open_one(), fileno), borrower), False
         finally:
             self._changed_by(1)
 
     def give_back(self, connection: Any) -> None:
         """For the next one who needs the place; what may not be seen there has been removed."""
         with self._changed:
-            line, _ = self._lent.pop(id(connection))
+            line = self._lent.pop(id(connection)).line
             lines = self._idle[line.place] = self._idle.pop(line.place, deque())
             lines.append(replace(line, since=time.monotonic()))
             self._changed.notify()
@@ -106,7 +118,7 @@ class Stock:
 
     def discard(self, connection: Any) -> None:
         with self._changed:
-            line, _ = self._lent.pop(id(connection))
+            line = self._lent.pop(id(connection)).line
             self._changing += 1
         self._hang_up([line])
 
@@ -117,8 +129,8 @@ class Stock:
             self._changing += len(lines)
         self._hang_up(lines)
 
-    def _lend(self, line: Line) -> Any:
-        self._lent[id(line.connection)] = line, threading.current_thread()
+    def _lend(self, line: Line, borrower: object) -> Any:
+        self._lent[id(line.connection)] = Loan(line, ref(borrower), threading.current_thread())
         return line.connection
 
     def _hang_up(self, lines: list[Line]) -> None:
@@ -139,16 +151,16 @@ class Stock:
         return sum(map(len, self._idle.values())) + len(self._lent) + self._changing
 
     def _has_room(self) -> bool:
-        return bool(self._idle) or self._size() < self.limit or self._take_from_threads_that_ended()
+        return bool(self._idle) or self._size() < self.limit or self._take_what_was_forgotten()
 
-    def _take_from_threads_that_ended(self) -> bool:
-        """Whether one left a connection behind. In whatever state it is, it leads nowhere and is closed next."""
-        left = [line for line, thread in self._lent.values() if not thread.is_alive()]
-        for line in left:
+    def _take_what_was_forgotten(self) -> bool:
+        """Whether there was something. In whatever state it is, it leads nowhere and is closed next."""
+        forgotten = [loan.line for loan in self._lent.values() if loan.is_forgotten()]
+        for line in forgotten:
             del self._lent[id(line.connection)]
-        if left:
-            self._idle = {object(): deque(left), **self._idle}
-        return bool(left)
+        if forgotten:
+            self._idle = {object(): deque(forgotten), **self._idle}
+        return bool(forgotten)
 
     def _pop(self, place: Hashable, *, latest: bool = False) -> Line:
         lines = self._idle[place]

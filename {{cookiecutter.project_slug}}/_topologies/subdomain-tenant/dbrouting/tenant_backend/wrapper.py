@@ -63,7 +63,7 @@ class Stocked(BaseDatabaseWrapper):
             return open_one()
         give_back_idle(besides=self.alias)
         while True:
-            connection, self.is_warm = self.stock().take(self.place(), open_one, self.fileno)
+            connection, self.is_warm = self.stock().take(self, self.place(), open_one, self.fileno)
             try:
                 self.enter(connection)
             except BaseException:
@@ -82,7 +82,7 @@ class Stocked(BaseDatabaseWrapper):
 
     def is_idle(self) -> bool:
         """Whether nothing is open here: no transaction, and no cursor that somebody still holds."""
-        return not self.in_atomic_block and self.get_autocommit() and all(map(self.is_closed, self._cursors))
+        return not self.in_atomic_block and self.autocommit and all(map(self.is_closed, self._cursors))
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Where a request ends, and nothing else does."""
