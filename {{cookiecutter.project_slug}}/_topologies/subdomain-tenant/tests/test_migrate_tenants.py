@@ -95,8 +95,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Ite
     settings.MIGRATION_MODULES = {config.label: None for config in apps.get_app_configs()} | {"catalogue": package.name}
     written: list[str] = []
 
-    def write(name: str, operations: str, *, more: str = "", squashed: bool = False) -> None:
-        dependencies = [("catalogue", written[-1])] if written and not squashed else []
+    def write(name: str, operations: str, *, more: str = "", first: bool = False) -> None:
+        dependencies = [("catalogue", written[-1])] if written and not first else []
         (package / f"{name}.py").write_text(
             "from django.db import migrations, models\nfrom dbrouting.migration_guard import runs_on\n"
             f"from {__name__} import add_thing, fail, fail_on_two, interrupt_twice, note_transaction, stop\n\n"
@@ -298,7 +298,7 @@ def test_a_squashed_migration_is_recorded_where_its_parts_were_applied_and_run_w
     write("0002_size", ADD_SIZE)
     output_of("migrate_tenants", "--tenant=one")
     replaces = 'replaces = [("catalogue", "0001_initial"), ("catalogue", "0002_size")]'
-    write("0001_squashed", f"{FIRST} + {ADD_SIZE}", more=replaces, squashed=True)
+    write("0001_squashed", f"{FIRST} + {ADD_SIZE}", more=replaces, first=True)
     assert not is_behind("\n".join(remembered("one")))
 
     output_of("migrate_tenants")
@@ -458,6 +458,16 @@ def test_a_tenant_that_is_half_made_or_half_removed_is_left_alone(
         call_command("migrate_tenants", "--tenant=two")
 
 
+def test_branches_that_were_not_merged_are_refused(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", FIRST)
+    write("0001_other", FIRST, first=True)
+
+    with pytest.raises(CommandError, match=r"0001_initial, 0001_other\..*makemigrations --merge"):
+        call_command("migrate_tenants")
+
+    assert columns("tenant_one") == {}
+
+
 @pytest.mark.parametrize("arguments", [["--tenant=nobody"], ["--jobs=0"]])
 def test_what_makes_no_sense_is_refused(tenants: list[Tenant], arguments: list[str]) -> None:
     with pytest.raises(CommandError, match=r"'nobody'|1 or more"):
@@ -558,9 +568,7 @@ def test_migrate_does_the_tenants_after_the_databases_that_are_listed(
     assert columns("tenant_one") == {}
 
     listed.clear()
-    with pytest.raises(
-        CommandError, match=r"1 of 6 databases are not.*\n  tenant_two: catalogue.0001_initial: two"
-    ):
+    with pytest.raises(CommandError, match=r"1 of 6 databases are not.*\n  tenant_two: catalogue.0001_initial: two"):
         call_command("migrate", verbosity=0)
 
     assert listed == ["default", "tenant_acme", "tenant_globex"]
