@@ -94,6 +94,12 @@ def progress(total: int) -> "tqdm[NoReturn]":
 
 
 def read_in_bulk(tenants: list[Tenant]) -> dict[str, Applied]:
+    """TenantError if nothing can be done at all."""
+    for app_label, names in code_migrations().conflicts.items():
+        raise TenantError(
+            f"{app_label} has several last migrations: {', '.join(sorted(names))}. Run: "
+            "python manage.py makemigrations --merge"
+        )
     aliases = [tenant.alias for tenant in tenants]
     try:
         return applied_in_bulk(aliases)

@@ -23,10 +23,11 @@ Applied = frozenset[Key]
 
 
 class CodeMigrations(NamedTuple):
-    """Those that a new tenant gets, and for each squashed one those that it stands for."""
+    """Those that a new tenant gets; for each squashed one those that it stands for; apps that don't know their last."""
 
     all: Applied
     replaced: dict[Key, list[Key]]
+    conflicts: dict[str, list[str]]
 
     def missing_from(self, applied: Applied) -> Applied:
         return frozenset(key for key in self.all if not self.is_in(applied, key))
@@ -42,7 +43,7 @@ def code_migrations() -> CodeMigrations:
     """Read once per process: the code doesn't change while it runs."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
     replaced = {key: list(migration.replaces) for key, migration in loader.replacements.items()}
-    return CodeMigrations(frozenset(loader.graph.nodes), replaced)
+    return CodeMigrations(frozenset(loader.graph.nodes), replaced, loader.detect_conflicts())
 
 
 def is_behind(migrations: str) -> bool:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.core.management.commands import migrate
+from django.core.management.commands.migrate import Command as DjangoMigrate
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models.signals import post_migrate, pre_migrate
 from django.test import Client
@@ -19,8 +22,10 @@ from django.test import Client
 import config.databases
 from config import engine
 from dbrouting.provisioning import create_database, drop_database
+from dbrouting.site_cache import sites
 from dbrouting.tenant_names import alias_of
 from tenants import migrating, plans
+from tenants.errors import TenantBusyError
 from tenants.locks import run_lock, tenant_lock
 from tenants.models import Domain, Tenant
 from tenants.schema_state import after_migrate, code_migrations, is_behind
@@ -90,11 +95,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Ite
     settings.MIGRATION_MODULES = {config.label: None for config in apps.get_app_configs()} | {"catalogue": package.name}
     written: list[str] = []
 
-    def write(name: str, operations: str, *, more: str = "", squashed: bool = False) -> None:
-        dependencies = [("catalogue", written[-1])] if written and not squashed else []
+    def write(name: str, operations: str, *, more: str = "", first: bool = False) -> None:
+        dependencies = [("catalogue", written[-1])] if written and not first else []
         (package / f"{name}.py").write_text(
             "from django.db import migrations, models\nfrom dbrouting.migration_guard import runs_on\n"
-            f"from {__name__} import add_thing, fail, fail_on_two, note_transaction, stop\n\n"
+            f"from {__name__} import add_thing, fail, fail_on_two, interrupt_twice, note_transaction, stop\n\n"
             f"class Migration(migrations.Migration):\n    dependencies = {dependencies}\n    {more}\n"
             f"    operations = {operations}\n"
         )
@@ -144,6 +149,11 @@ def fail(apps: Any, editor: Any) -> None:
 
 def stop(apps: Any, editor: Any) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupt_twice(apps: Any, editor: Any) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 # What tests ask
@@ -288,7 +298,7 @@ def test_a_squashed_migration_is_recorded_where_its_parts_were_applied_and_run_w
     write("0002_size", ADD_SIZE)
     output_of("migrate_tenants", "--tenant=one")
     replaces = 'replaces = [("catalogue", "0001_initial"), ("catalogue", "0002_size")]'
-    write("0001_squashed", f"{FIRST} + {ADD_SIZE}", more=replaces, squashed=True)
+    write("0001_squashed", f"{FIRST} + {ADD_SIZE}", more=replaces, first=True)
     assert not is_behind("\n".join(remembered("one")))
 
     output_of("migrate_tenants")
@@ -362,27 +372,22 @@ def test_a_place_that_cannot_be_reached_is_a_failure_like_others(tenants: list[T
     assert records("tenant_one") == records("tenant_three") == ["0001_initial"]
 
 
-def test_a_tenant_that_another_command_works_on_is_left_to_the_next_run(
-    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tenant_that_another_command_works_on_is_left_to_the_next_run(tenants: list[Tenant], write: Write) -> None:
     write("0001_initial", FIRST)
 
-    with tenant_lock("tenant_two"):
-        from threading import Thread
+    with tenant_lock("tenant_two"), ThreadPoolExecutor(1) as other:
+        error = other.submit(error_of, tenants[1]).result()
 
-        failed: list[str] = []
-        thread = Thread(target=lambda: failed.append(busy_with("tenant_two")))
-        thread.start()
-        thread.join()
-
-    assert "at work on 'tenant_two'" in failed[0]
+    assert "at work on 'tenant_two'" in error
+    assert columns("tenant_two") == {}
+    assert "Migrated 3 tenants" in output_of("migrate_tenants")
 
 
-def busy_with(alias: str) -> str:
-    """What a worker of another process says of a tenant."""
+def error_of(tenant: Tenant) -> str:
+    """What a worker says that holds none of this thread's locks."""
     try:
         with migrating.Worker(plans.Plans()) as worker:
-            return worker.migrate(Tenant(name="two", key="two")).error
+            return worker.migrate(tenant).error
     finally:
         connections.close_all()
 
@@ -408,6 +413,17 @@ def test_a_signal_lets_the_tenant_at_hand_be_finished(tenants: list[Tenant], wri
 
     assert signal.getsignal(signal.SIGTERM) == before
     assert [name for name in NAMES if remembered(name)] == [get_tenants()[0].name]
+
+
+def test_the_second_signal_interrupts(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", f"{FIRST} + [migrations.RunPython(interrupt_twice)]")
+
+    with pytest.raises(KeyboardInterrupt):
+        call_command("migrate_tenants")
+
+    assert [remembered(name) for name in NAMES] == [[], [], []]
+    with run_lock(), tenant_lock("tenant_one"):
+        pass
 
 
 def test_what_a_killed_run_did_not_reach_the_next_one_does(
@@ -440,6 +456,16 @@ def test_a_tenant_that_is_half_made_or_half_removed_is_left_alone(
     assert columns("tenant_two") == {}
     with pytest.raises(CommandError, match="'two' is not whole"):
         call_command("migrate_tenants", "--tenant=two")
+
+
+def test_branches_that_were_not_merged_are_refused(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", FIRST)
+    write("0001_other", FIRST, first=True)
+
+    with pytest.raises(CommandError, match=r"0001_initial, 0001_other\..*makemigrations --merge"):
+        call_command("migrate_tenants")
+
+    assert columns("tenant_one") == {}
 
 
 @pytest.mark.parametrize("arguments", [["--tenant=nobody"], ["--jobs=0"]])
@@ -496,8 +522,6 @@ def test_other_receivers_hear_of_each_tenant_before_its_migration(tenants: list[
 def test_new_models_have_content_types_and_permissions(
     tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    from django.core.management.sql import emit_post_migrate_signal
-
     monkeypatch.setattr(plans, "emit_post_migrate_signal", emit_post_migrate_signal)
     for label in ("auth", "contenttypes"):
         del settings.MIGRATION_MODULES[label]
@@ -530,19 +554,39 @@ def test_a_plan_shows_each_group_of_tenants_and_does_nothing(tenants: list[Tenan
     assert columns("tenant_one") == {}
 
 
-def test_migrate_does_the_tenants_with_the_others(tenants: list[Tenant], write: Write) -> None:
+def test_migrate_does_the_tenants_after_the_databases_that_are_listed(
+    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    monkeypatch.setattr(DjangoMigrate, "handle", lambda *args, **options: listed.append(options["database"]))
+    write("0001_initial", f"{FIRST} + [migrations.RunPython(fail_on_two)]")
+
+    with pytest.raises(SystemExit) as end:
+        call_command("migrate", "--check", verbosity=0)
+    assert end.value.code == 1
+    assert "one, three, two:\n  catalogue.0001_initial\n" in output_of("migrate", "--plan")
+    assert columns("tenant_one") == {}
+
+    listed.clear()
+    with pytest.raises(CommandError, match=r"1 of 6 databases are not.*\n  tenant_two: catalogue.0001_initial: two"):
+        call_command("migrate", verbosity=0)
+
+    assert listed == ["default", "tenant_acme", "tenant_globex"]
+    assert records("tenant_one") == records("tenant_three") == ["0001_initial"]
+
+
+def test_migrate_says_so_if_another_run_is_at_the_tenants(
+    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise TenantBusyError("Another run is at work.")
+
+    monkeypatch.setattr(DjangoMigrate, "handle", lambda *args, **options: None)
+    monkeypatch.setattr(migrating, "migrate_tenants", refuse)
     write("0001_initial", FIRST)
 
-    with pytest.raises(SystemExit):
-        call_command("migrate", "--check", verbosity=0)
-    report: dict[str, Any] = migrating.migrate_or_look(
-        tenants,
-        {"plan": False, "check_unapplied": False, "verbosity": 0},
-        StringIO(),  # type: ignore[arg-type]
-    )
-
-    assert report == dict.fromkeys(map(alias_of, NAMES))
-    assert records("tenant_one") == ["0001_initial"]
+    with pytest.raises(CommandError, match=r"\n  tenant_\*: Another run is at work"):
+        call_command("migrate", verbosity=0)
 
 
 # Behind the code
@@ -555,8 +599,6 @@ def test_a_tenant_behind_the_code_is_not_served(tenants: list[Tenant], write: Wr
     assert "updated" not in client.get("/nowhere/").content.decode()
 
     write("0002_size", ADD_SIZE)
-    from dbrouting.site_cache import sites
-
     sites.clear()
     refused = client.get("/nowhere/")
     assert refused.status_code == 503
