@@ -32,10 +32,11 @@ from tenant_requests import measure_requests
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenants", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="few tenants and turns: whether it works")
     parser.add_argument("--only", choices=["requests", "migrations"], help="measure these, and making tenants")
     options = parser.parse_args()
-    tenants, turns = (10, 3) if options.quick else (options.tenants, 15)
+    tenants, turns = (10, 3) if options.quick else (options.tenants, options.turns)
     aims: list[Aim] = []
     with tempfile.TemporaryDirectory() as folder, projects(Path(folder)) as found, bouncer(found.server) as pooler:
         aims += measure_creation(found, tenants)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -96,6 +97,15 @@ class Crowd:
         with self.served(server, settings, log) as address:
             return asyncio.run(ask_all(address))
 
+    def customers(self) -> set[tuple[str, str]]:
+        """Whose orders are in which place, seen without any Django in between."""
+        return {
+            (Path(place.name).stem, row["customer_name"])
+            for place in self.databases.places()
+            for row in self.databases.rows(place, "orders_order")
+            if row["customer_name"] in TENANTS
+        }
+
 
 async def ask_all(address: str) -> list[Answer]:
     """Each tenant on its own, then all at once: views and tenants in no order."""
@@ -137,12 +147,16 @@ def crowds(cookies_session: Cookies, template: Path, databases: DatabasesOf) -> 
 def test_every_row_that_a_request_finds_is_its_tenants_own(
     crowds: Callable[[Combination], Crowd], combination: Combination, server: str, tmp_path: Path
 ) -> None:
-    crowd = crowds(combination)
+    crowd, log = crowds(combination), tmp_path / "server.log"
 
-    answers = crowd.answers(server, "ours", tmp_path / "server.log")
+    answers = crowd.answers(server, "ours", log)
 
     assert [answer for answer in answers if not answer.is_right] == []
     assert {answer.view for answer in answers} == set(VIEWS)
+    records = re.findall(r"tenant_load_site \[(.*)\] read by (\w+)", log.read_text("utf-8"))
+    assert len(records) == sum(answer.view == "in_a_log" for answer in answers)
+    assert [(tags, name) for tags, name in records if f"tenant={name}" not in tags.split()] == []
+    assert {place.rpartition("_")[2] == name for place, name in crowd.customers()} == {True}
 
 
 @every_isolation
@@ -154,5 +168,4 @@ def test_a_tenant_that_requests_share_is_seen_by_this_test(
     answers = crowds(combination).answers(server, settings, tmp_path / "server.log")
 
     foreign = Counter(answer.view for answer in answers if answer.has_foreign_rows)
-    print(foreign, Counter(a.status for a in answers))
     assert foreign

@@ -5,10 +5,4 @@ from config.settings import BASE_DIR, TEMPLATES
 
 ROOT_URLCONF = "tenant_load_site.urls"
 TEMPLATES[0]["DIRS"].append(BASE_DIR / "tenant_load_site" / "templates")
-TENANT_LOOKUP_SECONDS = 3600  # the database has enough to do
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "root": {"handlers": ["console"]},
-}
+TENANT_LOOKUP_SECONDS = 3600  # the shared database has enough to do
