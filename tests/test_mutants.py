@@ -1,19 +1,21 @@
-"""The table of faults in tests/mutants.py speaks of the code as it is. Whether tests notice them is found by hand."""
+"""The tables of faults speak of the code as it is. Whether tests notice them is found by hand, with mutants.py."""
 
 import ast
 from collections import Counter
 
 import pytest
-from baking import SKELETON, TEMPLATE
-from mutants import MUTANTS, Mutant, mutated
+from baking import SKELETON, TEMPLATE, overlays_of
+from mutant_tables import Mutant, Table
+from mutants import TABLES, mutated
 
-DBROUTING = TEMPLATE / SKELETON / "_topologies" / "primary-replica" / "dbrouting"
+FAULTS = [pytest.param(table, mutant, id=mutant.name) for table in TABLES for mutant in table.mutants]
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_fault_fits_in_one_place_and_compiles(mutant: Mutant) -> None:
-    source = (DBROUTING / mutant.file).read_text("utf-8")
+@pytest.mark.parametrize(("table", "mutant"), FAULTS)
+def test_a_fault_fits_in_one_place_and_compiles(table: Table, mutant: Mutant) -> None:
+    places = [TEMPLATE / SKELETON / overlay / mutant.file for overlay in ("", *overlays_of(table.combination(mutant)))]
+    source = next(place for place in places if place.is_file()).read_text("utf-8")
 
     changed = ast.dump(ast.parse(mutated(mutant, source)))
 
@@ -22,4 +24,5 @@ def test_a_fault_fits_in_one_place_and_compiles(mutant: Mutant) -> None:
 
 @pytest.mark.once
 def test_no_two_faults_have_one_name() -> None:
-    assert [name for name, count in Counter(mutant.name for mutant in MUTANTS).items() if count > 1] == []
+    names = Counter((table.topology, mutant.name) for table in TABLES for mutant in table.mutants)
+    assert [name for name, count in names.items() if count > 1] == []

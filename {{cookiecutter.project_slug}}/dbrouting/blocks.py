@@ -6,6 +6,7 @@ all the tasks that started after it was made.
 """
 
 import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,9 @@ class Frames(Generic[V]):
             )
         self._innermost.set(frame.outer)
         return frame.value
+
+    def forget(self) -> None:
+        self._innermost.set(None)
 
 
 class Block(ABC, Generic[V]):
@@ -127,6 +131,19 @@ def everything_ended() -> Iterator[None]:
         for frames, outer in before:
             while (frame := frames.innermost()) and frame is not outer:
                 frame.owner.__exit__()
+
+
+def forget_everything() -> None:
+    """Begin a forked process as a new thread begins: in no block.
+
+    It would be whoever's block was forked in: a process pool's workers, all that they are ever given.
+    """
+    for frames in Frames.kinds:
+        frames.forget()
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork() on Windows
+    os.register_at_fork(after_in_child=forget_everything)
 
 
 def _generator_fault(block: Block[Any], name: str) -> str:

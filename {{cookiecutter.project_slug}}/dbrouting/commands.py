@@ -1,4 +1,4 @@
-"""Django's commands, on the databases where the routers have what they are about.
+"""Commands on the databases that they are about: Django's, and with ``OnEachTarget`` the project's own.
 
 Django's own mean ``default`` unless told, whatever the routers say: users are made where nobody logs in, dumps are
 empty, fixtures are skipped. A command here is one of Django's behind a base class of this module:
@@ -6,6 +6,7 @@ empty, fixtures are skipped. A command here is one of Django's behind a base cla
 >>> class Command(OnEveryDatabase, clearsessions.Command): ...
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,7 +15,7 @@ from django.db.models import Model
 
 from dbrouting.aliases import apps_on, is_listed, let_go, migratable_aliases
 from dbrouting.reachability import missing_tables_explained, require_reachable, variable_of
-from dbrouting.targets import get_targets
+from dbrouting.targets import DatabaseTargets, get_targets
 
 
 class RoutedCommand(BaseCommand):
@@ -96,7 +97,7 @@ class OnEveryDatabase(RoutedCommand):
                 self.act_on(alias, *args, **options)
             except CommandError as error:
                 failures[alias] = error
-        raise_failures(self.name, failures, aliases)
+        raise_failures(self.name, failures, aliases, DatabaseTargets())
 
     def aliases(self, options: dict[str, Any]) -> list[str]:
         """Where to act. What a program names is Django's to judge: test runners name every alias they made."""
@@ -109,21 +110,59 @@ class OnEveryDatabase(RoutedCommand):
         return concerned
 
 
+class OnEachTarget(BaseCommand):
+    """A command of the project's own, written as if there were one of everything: queries go where the routers say.
+
+    ``handle_target`` is called for each target, in its context; if one fails, the others still have their turn.
+
+    >>> class Command(OnEachTarget):
+    ...     def handle_target(self, label: str, *args: Any, **options: Any) -> None: ...
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        get_targets().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        targets = get_targets()
+        labels, failures = [], {}
+        for label, context in targets.each(options):
+            labels.append(label)
+            try:
+                with context:
+                    self.handle_target(label, *args, **options)
+            except Exception as error:
+                failures[label] = error
+        if not labels:
+            self.stderr.write(f"There are no {targets.kind} yet.", self.style.WARNING)
+        raise_failures(type(self).__module__.rpartition(".")[2], failures, labels, targets)
+
+    def handle_target(self, label: str, *args: Any, **options: Any) -> None:
+        """What the command does; ``label`` names the target if there is more than one."""
+        raise NotImplementedError
+
+
 def homes(command: RoutedCommand, options: dict[str, Any]) -> str:
     """Where to run ``command`` instead."""
     there = [alias for alias in migratable_aliases() if command.concerns(alias, options)]
     return f"Run it on: {', '.join(there)}." if there else "The routers allow it on no database."
 
 
-def raise_failures(name: str, failures: dict[str, CommandError], aliases: list[str]) -> None:
+def raise_failures(
+    name: str, failures: Mapping[str, Exception], labels: Sequence[str], targets: DatabaseTargets
+) -> None:
     """One error for those that failed; the only one as it is."""
     if not failures:
         return
-    if len(aliases) == 1:
-        raise failures[aliases[0]]
-    reasons = "\n".join(f"  {alias}: {error}" for alias, error in failures.items())
+    if len(labels) == 1:
+        raise failures[labels[0]]
+    reasons = "\n".join(f"  {label}: {in_words(error)}" for label, error in failures.items())
     raise CommandError(
-        f"`{name}` failed on {len(failures)} of {len(aliases)} databases:\n{reasons}\n"
-        + ("The others are done. " if len(failures) < len(aliases) else "")
-        + "Mend the cause and run it again on these: --database=ALIAS."
+        f"`{name}` failed on {len(failures)} of {len(labels)} {targets.kind}:\n{reasons}\n"
+        + ("The others are done. " if len(failures) < len(labels) else "")
+        + f"Mend the cause and run it again on these: {targets.again}."
     )
+
+
+def in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, CommandError) else f"{type(error).__name__}: {error}"

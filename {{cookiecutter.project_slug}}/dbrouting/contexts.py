@@ -4,10 +4,13 @@
 ``ThreadPoolExecutor`` and ``loop.run_in_executor`` don't, so what they run would forget every override.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from django.core.signals import request_finished
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,5 +26,37 @@ def carry_context(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         return context.copy().run(function, *args, **kwargs)
+
+    return inner
+
+
+class ContextThreadPoolExecutor(ThreadPoolExecutor):
+    """A ``ThreadPoolExecutor`` whose work runs in the context it was submitted in: each piece in a copy of its own.
+
+    For ``loop.run_in_executor`` and ``loop.set_default_executor`` too. Each piece ends as a request does: what it
+    opened is closed, or kept if it may persist. Otherwise the threads would keep their connections until they end.
+    """
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        return super().submit(_as_a_request(carry_context(fn)), *args, **kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **options: Any,
+    ) -> Iterator[R]:
+        """With ``buffersize`` (Python 3.14) later pieces are submitted where the earlier results are taken."""
+        return super().map(carry_context(fn), *iterables, timeout=timeout, chunksize=chunksize, **options)
+
+
+def _as_a_request(function: Callable[P, R]) -> Callable[P, R]:
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            request_finished.send(sender=ContextThreadPoolExecutor)
 
     return inner

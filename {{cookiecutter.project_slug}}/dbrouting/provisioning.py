@@ -3,16 +3,19 @@
 Every function takes a connection, whose database need not exist yet.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -32,6 +35,12 @@ class Provisioner(Protocol):
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         """Take the lock until ``stack`` closes, without waiting; False if someone else holds it."""
 
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        """What ``name`` says of each that is beside it, itself included if it is there."""
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        """A cursor for queries that name the places of others beside this one; ``None`` where there can't be any."""
+
 
 class SQLite:
     def name(self, connection: BaseDatabaseWrapper) -> str:
@@ -48,24 +57,33 @@ class SQLite:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         path = sqlite_path(connection)
-        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+        for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
         if is_in_memory(connection):
             return True
         path = sqlite_path(connection)
-        lock_file = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
-        return locks.lock(lock_file, locks.LOCK_EX | locks.LOCK_NB)  # a killed process lets go of it
+        return lock_file(path.with_name(f"{path.name}.lock"), stack)
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        path = sqlite_path(connection)
+        return {self.name(connection).replace(path.name, other.name) for other in path.parent.glob(f"*{path.suffix}")}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
 
 
 class Server:
     """What PostgreSQL and MySQL have in common: a database is made by SQL sent to another one."""
 
     find: str
+    list_names: str
     before_lock: str = ""
     take_lock: str
+    give_back_lock: str
     how: str = ""
+    how_to_drop: str = ""
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
         return str(connection.settings_dict["NAME"])
@@ -81,22 +99,45 @@ class Server:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE")
+        self._execute(connection, "DROP DATABASE", self.how_to_drop)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
-        session = connection.copy(alias=NO_DB_ALIAS)  # a session of its own, so that no migration can end it
-        session.settings_dict["OPTIONS"].pop("pool", None)  # and that ends when it is closed
+        session = self.session_for_locks(connection)
         stack.callback(session.close)
-        stack.callback(session.rollback)  # closing a session ends its transaction too, but a moment later
+        return self.hold(session, f"migrate {self.name(connection)}", stack)
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(self.list_names)
+            return {name for (name,) in cursor.fetchall()}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return nullcontext()
+
+    def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+        """A session of its own, so that no migration can end it, and that ends when it is closed."""
+        session = connection.copy(alias=NO_DB_ALIAS)
+        session.settings_dict["OPTIONS"].pop("pool", None)
+        return session
+
+    def hold(self, session: BaseDatabaseWrapper, name: str, stack: ExitStack) -> bool:
+        """Take the lock called ``name`` until ``stack`` closes, without waiting; the session may take another then."""
         with session.cursor() as cursor:
             if self.before_lock:
                 cursor.execute(self.before_lock)
-            cursor.execute(self.take_lock, [f"migrate {self.name(connection)}"])
+            stack.callback(self._give_back, session)
+            cursor.execute(self.take_lock, [name])
             return cursor.fetchone() in [(True,), (1,)]
+
+    def _give_back(self, session: BaseDatabaseWrapper) -> None:
+        """Closing a session gives its locks back too, but a moment later; one that is lost holds none."""
+        if session.is_usable():
+            with session.cursor() as cursor:
+                cursor.execute(self.give_back_lock)
 
 
 class PostgreSQL(Server):
@@ -106,17 +147,35 @@ class PostgreSQL(Server):
     """
 
     find = "SELECT 1 FROM pg_database WHERE datname = %s"
+    list_names = "SELECT datname FROM pg_database"
     before_lock = (
         "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
         "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
     )
-    take_lock = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
+    take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+    give_back_lock = "ROLLBACK"
+    how_to_drop = "WITH (FORCE)"  # who is still connected would keep it from being dropped
 
 
 class MySQL(Server):
     find = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
-    take_lock = "SELECT GET_LOCK(LEFT(%s, 64), 0)"
+    list_names = "SELECT schema_name FROM information_schema.schemata"
+    take_lock = "SELECT GET_LOCK(MD5(%s), 0)"  # a name of more than 64 characters is refused
+    give_back_lock = "DO RELEASE_ALL_LOCKS()"
     how = "CHARACTER SET utf8mb4"  # a server's own default may be latin1, which can't hold most letters
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return connection._nodb_cursor()
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
+        connection.close()
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [self.name(connection)])
+            for (session,) in cursor.fetchall():
+                with suppress(OperationalError):  # it has gone by itself
+                    cursor.execute("KILL %s", [session])
+        super().drop(connection)
 
 
 PROVISIONERS: dict[str, Provisioner] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": MySQL()}
@@ -187,6 +246,26 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
 def is_missing_file(connection: BaseDatabaseWrapper) -> bool:
     """Whether connecting would make an empty database, as SQLite does; a server refuses."""
     return connection.vendor == "sqlite" and not database_exists(connection)
+
+
+def lock_file(path: Path, stack: ExitStack) -> bool:
+    """Lock a file until ``stack`` closes; it is there as long as it is locked. False if someone else holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = stack.enter_context(path.open("w"))
+        if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):  # a killed process lets go of it
+            return False
+        if is_still_at(file, path):
+            stack.callback(path.unlink)
+            return True
+
+
+def is_still_at(file: IO[str], path: Path) -> bool:
+    """Whether ``file`` is the one at ``path``: who held its lock may have removed it, and another may be there now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sqlite_path(connection: BaseDatabaseWrapper) -> Path:

@@ -53,6 +53,11 @@ def _mirrors_see_the_open_transaction(request: pytest.FixtureRequest) -> Iterato
 
 
 @pytest.fixture
+def every_database() -> None:
+    """For a test that queries every database itself, whatever the code that it tests may do."""
+
+
+@pytest.fixture
 def site_client() -> Client:
     """A browser on the site."""
     return Client()

@@ -59,6 +59,11 @@ def finish(block: Block[Any], result: Any) -> Any:
     return streamed_in(block, result) if isinstance(result, HttpResponseBase) else result
 
 
+def _whereabouts(block: Block[Any]) -> str:
+    """For the server's own log: it meets the error outside of the block, where nothing says any more what it was."""
+    return f"This body is streamed inside {block}."
+
+
 def _stream(chunks: Iterator[Any], block: Block[Any]) -> Iterator[Any]:
     """Enter the block for each chunk: between two of them this thread may work for somebody else."""
     while True:
@@ -67,6 +72,9 @@ def _stream(chunks: Iterator[Any], block: Block[Any]) -> Iterator[Any]:
                 chunk = next(chunks)
             except StopIteration:
                 return
+            except Exception as error:
+                error.add_note(_whereabouts(block))
+                raise
         yield chunk
 
 
@@ -79,6 +87,9 @@ async def _stream_async(chunks: AsyncIterator[Any], block: Block[Any]) -> AsyncI
                     chunk = await anext(chunks)
                 except StopAsyncIteration:
                     return
+                except Exception as error:
+                    error.add_note(_whereabouts(block))
+                    raise
             yield chunk
     finally:
         if isinstance(chunks, AsyncGenerator):

@@ -9,13 +9,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from dbrouting.aliases import apps_on, is_dummy, migratable_aliases, usable_aliases
 from dbrouting.overrides import current_override, in_database
+from dbrouting.provisioning import migration_lock
 
 Target = tuple[str, AbstractContextManager[object]]
 
@@ -29,6 +30,10 @@ class Access(NamedTuple):
 
 class DatabaseTargets:
     """Act where the routers say, or on the alias given by ``--database``."""
+
+    # What there are several of, and the option that names one of them.
+    kind = "databases"
+    again = "--database=ALIAS"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--database", metavar="ALIAS", help="Act on this database instead of the routed ones.")
@@ -117,6 +122,14 @@ class DatabaseTargets:
         for alias in usable_aliases():
             if apps_on(alias):
                 yield Access(connections.settings[alias], connections.settings[alias]["NAME"])
+
+    def lock(self, alias: str) -> AbstractContextManager[object]:
+        """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
+        return migration_lock(connections[alias])
+
+    def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
+        """What ``migrate`` does with the databases that aren't listed: by alias, the error or ``None``."""
+        return {}
 
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """What surrounds the migration of ``alias``: a package's data migrations know of routers only."""

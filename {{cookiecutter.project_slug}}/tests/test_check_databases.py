@@ -26,7 +26,7 @@ from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.management.commands.check_databases import exit_code
 from orders.models import Order, OrderLine
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 ORDER_TABLES = {model._meta.db_table for model in (Order, OrderLine)}
 

@@ -168,6 +168,7 @@ def test_stale_content_types_are_removed_where_they_are() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("every_database")
 def test_the_cache_table_is_where_the_cache_looks_for_it(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pages"}}
     typed("createcachetable")

@@ -14,11 +14,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from catalogue.models import Product
 from dbrouting.aliases import apps_on, migratable_aliases, usable_aliases
-from dbrouting.management.commands import migrate
 from dbrouting.provisioning import migration_lock
+from dbrouting.targets import DatabaseTargets, get_targets
 from orders.models import Order
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 
 @pytest.fixture
@@ -140,11 +140,11 @@ def test_the_checks_of_each_database_are_run_unless_skipped(
 
 def test_migrating_takes_the_lock_and_looking_does_not(migrated: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def locked(connection: BaseDatabaseWrapper) -> Iterator[None]:
-        raise CommandError(f"{connection.alias} is locked")
+    def locked(targets: DatabaseTargets, alias: str) -> Iterator[None]:
+        raise CommandError(f"{alias} is locked")
         yield
 
-    monkeypatch.setattr(migrate, "migration_lock", locked)
+    monkeypatch.setattr(type(get_targets()), "lock", locked)
 
     call_command("migrate", "--plan", verbosity=0)
     call_command("migrate", "--check", verbosity=0)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import dynamic_db_router
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
+from django.core.signals import request_finished
 from django.db import close_old_connections, connections, router
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
@@ -27,7 +29,7 @@ from django.views import View
 from catalogue.models import Product
 from dbrouting import mapping
 from dbrouting.aliases import usable_aliases
-from dbrouting.contexts import carry_context
+from dbrouting.contexts import ContextThreadPoolExecutor, carry_context
 from dbrouting.mapping import DatabaseMapping
 from dbrouting.overrides import (
     OverrideRouter,
@@ -200,6 +202,60 @@ def test_a_new_thread_starts_without_the_block_unless_it_is_carried() -> None:
         assert pool.submit(read_alias).result() is None
         carried = carry_context(read_alias)
         assert [future.result() for future in [pool.submit(carried) for _ in range(8)]] == [LAST] * 8
+
+
+def test_a_context_executor_takes_the_block_along_by_each_of_its_ways() -> None:
+    async def in_executor(pool: ContextThreadPoolExecutor) -> list[str | None]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ContextThreadPoolExecutor(1))
+        return [await loop.run_in_executor(one, read_alias) for one in (pool, None)]
+
+    def read(number: int) -> tuple[int, str | None]:
+        return number, read_alias()
+
+    with ContextThreadPoolExecutor(2) as pool:
+        with in_database(LAST):
+            submitted = pool.submit(read, number=1)
+            mapped = pool.map(read, [2, 3])
+            assert asyncio.run(in_executor(pool)) == [LAST, LAST]
+        assert [submitted.result(), *mapped] == [(1, LAST), (2, LAST), (3, LAST)]
+        assert pool.submit(read_alias).result() is None
+
+
+def test_an_executors_block_ends_with_its_piece_of_work() -> None:
+    with ContextThreadPoolExecutor(1) as pool:
+        pool.submit(in_database(LAST).__enter__).result()
+
+        assert pool.submit(read_alias).result() is None
+
+
+def test_a_piece_of_work_ends_as_a_request_does() -> None:
+    """There Django closes what may not stay open."""
+    ended: list[threading.Thread] = []
+
+    def note(**kwargs: object) -> None:
+        ended.append(threading.current_thread())
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    request_finished.connect(note)
+    with ContextThreadPoolExecutor(1) as pool:
+        thread = pool.submit(threading.current_thread).result()
+        assert isinstance(pool.submit(fail).exception(), ZeroDivisionError)
+
+    assert ended == [thread, thread]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() on this system")
+def test_a_forked_process_starts_without_the_block() -> None:
+    """A process pool forks its workers inside the block that first asks for one, and gives them others' work later."""
+    with in_database(LAST), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        if (child := os.fork()) == 0:
+            os._exit(0 if read_alias() is None else 1)
+        assert read_alias() == LAST
+
+    assert os.waitpid(child, 0)[1] == 0
 
 
 # Decorators

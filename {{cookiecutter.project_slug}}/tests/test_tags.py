@@ -49,6 +49,7 @@ def test_the_tags_are_those_of_the_task_or_thread(archive: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("alias", usable_aliases())
+@pytest.mark.usefixtures("every_database")
 def test_an_error_knows_its_database_when_all_blocks_have_ended(alias: str) -> None:
     with pytest.raises(DatabaseError) as caught, in_database(alias), connections[alias].cursor() as cursor:
         cursor.execute("SELECT nothing FROM nowhere")

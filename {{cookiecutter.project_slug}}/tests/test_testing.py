@@ -27,12 +27,14 @@ def test_assert_routed_to_notices_that_nothing_was_asked() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("every_database")
 def test_a_bare_mark_opens_every_database() -> None:
     for alias in usable_aliases():
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT 1")
 
 
+@pytest.mark.usefixtures("every_database")
 def test_the_database_fixture_alone_opens_every_database(db: None) -> None:
     for alias in usable_aliases():
         with connections[alias].cursor() as cursor:
@@ -65,6 +67,7 @@ class EveryDatabaseTests(EveryDatabaseTestCase):
         CategoryFactory.create()
         assert Category.objects.count() == 2
 
+    @pytest.mark.usefixtures("every_database")
     def test_every_database_answers(self) -> None:
         for alias in usable_aliases():
             with connections[alias].cursor() as cursor:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.http import Http404
 from django.test import RequestFactory
-from django.urls import Resolver404, URLResolver
+from django.urls import URLResolver
 from django.urls.resolvers import RegexPattern
 
 
@@ -24,16 +25,19 @@ def resolver(settings: Any) -> URLResolver:
     return URLResolver(RegexPattern("^/"), run_path(str(settings.BASE_DIR / "config" / "urls.py"))["urlpatterns"])
 
 
+def get(url: str, settings: Any) -> Any:
+    view, args, kwargs = resolver(settings).resolve(url)
+    return view(RequestFactory().get(url), *args, **kwargs)
+
+
 def test_uploaded_files_are_served_in_development(url: str, settings: Any) -> None:
     settings.DEBUG = True
 
-    view, args, kwargs = resolver(settings).resolve(url)
-
-    assert b"".join(view(RequestFactory().get(url), *args, **kwargs)) == b"sencha"
+    assert b"".join(get(url, settings)) == b"sencha"
 
 
 def test_uploaded_files_are_not_served_elsewhere(url: str, settings: Any) -> None:
     settings.DEBUG = False
 
-    with pytest.raises(Resolver404):
-        resolver(settings).resolve(url)
+    with pytest.raises(Http404):  # there is no such URL, or nothing at it
+        get(url, settings)

@@ -6,8 +6,9 @@ import pytest
 
 import config.databases
 from config import engine
+from tenants.errors import TenantError
 from tenants.models import Tenant
-from tenants.services import TenantError, create_tenant
+from tenants.services import create_tenant
 
 
 @pytest.mark.parametrize("server", ["the same", "the same, said twice", "another"])

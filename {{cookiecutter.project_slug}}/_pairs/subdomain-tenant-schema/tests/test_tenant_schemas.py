@@ -27,10 +27,11 @@ from dbrouting.tenant_backend.stock import Line, Stock
 from dbrouting.tenant_backend.wrapper import Stocked
 from dbrouting.tenant_connections import close_old_connections
 from dbrouting.tenant_context import CurrentTenant, tenant_context
+from tenants.errors import TenantError
 from tenants.models import Tenant
-from tenants.services import TenantError, create_tenant
+from tenants.services import create_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_database")]
 
 ONE, OTHER = "tmp_one", "tmp_other"
 

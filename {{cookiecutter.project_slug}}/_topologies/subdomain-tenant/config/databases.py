@@ -58,6 +58,17 @@ def tenant_database(alias: str) -> dict[str, Any] | None:
     return None if key is None else tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}_{key}", SHARED_DATABASE)
 
 
+def place_beside_tenants(name: str) -> dict[str, Any]:
+    """The configuration of ``<prefix>__<name>``, which is no tenant's: their keys hold no double underscore."""
+    config = tenant_config(TENANT_SERVER, f"{TENANT_DATABASE_PREFIX}__{name}", SHARED_DATABASE)
+    if config is None:
+        raise ImproperlyConfigured(
+            f"The shared database is called {TENANT_DATABASE_PREFIX}__{name}, which is kept for making tenants. Set "
+            "TENANT_DATABASE_PREFIX in .env to another."
+        )
+    return config
+
+
 def tenant_aliases() -> Iterable[str]:
     """The aliases of all tenants, from their table; for commands that act on every database."""
     from tenants.services import tenant_aliases
@@ -94,6 +105,9 @@ def static_routes() -> dict[str, str]:
 # both, and costs no query. The alias may also be a listed database that was there before there were tenants.
 DYNAMIC_DB_ROUTES = static_routes()
 
+# Whether a tenant is served whose tables lack migrations of this code. A page that needs one of them fails then.
+TENANT_SERVE_BEHIND = env.bool("TENANT_SERVE_BEHIND", default=False)
+
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
 # For so long a process remembers whose site is at a host: then every worker knows of a change.
 TENANT_LOOKUP_SECONDS = seconds("TENANT_LOOKUP_SECONDS", default=5.0)
@@ -108,5 +122,58 @@ DATABASE_ROUTERS = [
 ]
 DATABASE_MIDDLEWARE = ["dbrouting.middleware.SubdomainTenantMiddleware"]
 DATABASE_APPS = ["tenants", "reference"]
-DATABASE_URLS: list[str] = []
+DATABASE_URLS = ["dbrouting.per_tenant.urls"]
 DATABASE_TARGETS = "tenants.targets.TenantTargets"
+
+# What dbrouting/per_tenant binds to one site: nothing of it is good on another, also where that is a copy.
+
+SESSION_ENGINE = "dbrouting.per_tenant.sessions"
+SIGNING_BACKEND = "dbrouting.per_tenant.tokens.SiteSigner"
+STORAGES = {
+    "default": {"BACKEND": "dbrouting.per_tenant.files.SiteStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Where the web server keeps /<site's id>/… of MEDIA_ROOT for itself, such as /uploads/: Django then tells it, by
+# X-Accel-Redirect, which file a visitor of /media/ may have. Empty: outside of development nobody gets any from there.
+TENANT_UPLOADS_PREFIX = env.str("TENANT_UPLOADS_PREFIX", default="")
+
+# Keys are the site's own; in "shared" they are everybody's. Each cache must say which.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "dbrouting.per_tenant.caches.site_key",
+    },
+    "shared": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "shared",
+        "KEY_FUNCTION": "dbrouting.per_tenant.caches.shared_key",
+    },
+}
+
+# Each view in a transaction of its own site's database. Asynchronous views can't be.
+TENANT_ATOMIC_REQUESTS = env.bool("TENANT_ATOMIC_REQUESTS", default=False)
+
+# Django's logging, with the tenant in each line.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "tags": {"()": "dbrouting.tags.TagsFilter"},
+        "in_production": {"()": "django.utils.log.RequireDebugFalse"},
+    },
+    "formatters": {
+        "tags": {"format": "%(asctime)s %(levelname)s %(name)s [%(tags)s] %(message)s"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "filters": ["tags"], "formatter": "tags"},
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "filters": ["in_production"],
+            "level": "ERROR",
+        },
+    },
+    "loggers": {
+        "django": {"handlers": ["console", "mail_admins"], "level": "INFO", "propagate": False},
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

@@ -59,8 +59,9 @@ class SubdomainTenantMiddleware:
         return cast(HttpResponseBase, site.finished(response))
 
     def find_site(self, hosts: list[str]) -> Site | HttpResponse:
+        times_cleared = sites.times_cleared
         found = self.look_up(hosts)
-        sites.put(hosts[0], found)
+        sites.put(hosts[0], found, times_cleared)
         return site_of(found)
 
 

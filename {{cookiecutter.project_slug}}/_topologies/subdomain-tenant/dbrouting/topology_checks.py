@@ -6,20 +6,15 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.contrib.sessions.backends import cache, cached_db, file, signed_cookies
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import DO_NOTHING, Field, Model
 from django.http.request import validate_host
-from django.utils.module_loading import import_string
 
 from dbrouting.aliases import usable_aliases
 from dbrouting.checks import (
-    CACHE_LABEL,
     TAG,
-    atomic_aliases,
-    database_caches,
     middleware_before,
     refused_views,
     router_classes,
@@ -45,6 +40,8 @@ SETTINGS = (
     "TENANT_LOOKUP_SECONDS",
     "TENANT_PROBE_PATHS",
     "SHARED_URLCONF",
+    "TENANT_ATOMIC_REQUESTS",
+    "TENANT_UPLOADS_PREFIX",
 )
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
 ROUTERS = (SharedAppsRouter, TenantOverrideRouter, TenantRouter)
@@ -193,30 +190,6 @@ def is_collected(field: "Field[Any, Any]") -> bool:
     return on_delete is not DO_NOTHING and not isinstance(on_delete, DATABASE_ON_DELETE)
 
 
-@register(TAG)
-def check_atomic_requests(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Django walks over the listed databases, whichever site a request is for; a tenant's is never one."""
-    listed = [
-        Error(
-            f"ATOMIC_REQUESTS of {alias!r} opens a transaction there on every site's requests, and none on the "
-            "tenant's own database.",
-            hint=f"Turn it off in {variable_of(alias)}, and use atomic_for(Model) from dbrouting.sql.",
-            id="dbrouting.E306",
-        )
-        for alias in atomic_aliases()
-    ]
-    if not tenants_have_a_url() or not connections.settings[SAMPLE]["ATOMIC_REQUESTS"]:
-        return [*listed]
-    return [
-        *listed,
-        Error(
-            "ATOMIC_REQUESTS of the tenants' databases does nothing: Django looks at listed databases only.",
-            hint=f"Take it out of {variable_of(SAMPLE)}, and use atomic_for(Model) from dbrouting.sql.",
-            id="dbrouting.E306",
-        ),
-    ]
-
-
 def tenants_have_a_url() -> bool:
     """Whether the tenants' databases are configured apart from the shared one, and may have faults of their own."""
     return SAMPLE in connections.settings and variable_of(SAMPLE) != variable_of(DEFAULT_DB_ALIAS)
@@ -258,34 +231,6 @@ def check_csrf_cookie_domain(app_configs: Sequence[AppConfig] | None, **kwargs: 
             id="dbrouting.W302",
         )
     ]
-
-
-@register(TAG)
-def check_sessions_are_the_tenants(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A session that isn't kept with its site is good on each: a cookie of one tenant logs in at another."""
-    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    is_cached = issubclass(store, (cache.SessionStore, cached_db.SessionStore))
-    if issubclass(store, (file.SessionStore, signed_cookies.SessionStore)):
-        place = "outside of all databases"
-    elif is_cached and not is_of_the_tenant(settings.SESSION_CACHE_ALIAS):
-        place = f"in the cache {settings.SESSION_CACHE_ALIAS!r}, which all sites share"
-    else:
-        return []
-    return [
-        checks.Warning(
-            f"{settings.SESSION_ENGINE} keeps sessions {place}: one tenant's are good on another's site.",
-            hint='Use "django.contrib.sessions.backends.db", or a cache whose KEY_FUNCTION puts '
-            "get_current_tenant().alias into its keys.",
-            id="dbrouting.W303",
-        )
-    ]
-
-
-def is_of_the_tenant(cache_alias: str) -> bool:
-    """Whether one site can't find what another cached; what a key function does is not looked at."""
-    if cache_alias in database_caches():
-        return CACHE_LABEL not in settings.SHARED_APPS
-    return "KEY_FUNCTION" in settings.CACHES.get(cache_alias, {})
 
 
 @register(TAG)

@@ -1,6 +1,23 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Registers the checks, and binds to the site what Django keeps for all alike.
+        from dbrouting.per_tenant import (  # noqa: F401
+            atomic_requests,
+            checks,
+            raw_sql,
+            sessions,
+            sites,
+            task_checks,
+            tokens,
+        )
+        from tenants.schema_state import after_migrate, before_migrate
+
+        pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app
+        post_migrate.connect(after_migrate, sender=self)

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from dbrouting.site_cache import sites
 from tenants.models import Domain, Tenant
+from tenants.schema_state import is_behind
 
 
 class FoundTenant(NamedTuple):
@@ -33,7 +35,11 @@ def find_tenant(hosts: list[str]) -> FoundTenant | None:
 
 def why_closed(tenant: Tenant) -> str:
     """What to tell visitors instead of showing them the site; empty if it is open."""
-    return "" if tenant.is_active else "This site is closed at the moment."
+    if not tenant.is_active:
+        return "This site is closed at the moment."
+    if is_behind(tenant.migrations) and not settings.TENANT_SERVE_BEHIND:
+        return "This site is being updated. It will be back in a moment."
+    return ""
 
 
 def forget_sites(using: str, **kwargs: object) -> None:

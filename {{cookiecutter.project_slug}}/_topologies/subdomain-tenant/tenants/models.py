@@ -73,3 +73,18 @@ class Domain(models.Model):
 
     def clean(self) -> None:
         self.host = normalise_host(self.host) or self.host  # the field's validator refuses what is no host
+
+
+class Blueprint(models.Model):
+    """What new tenants' places are made from, where that is a script; or why there can be none, and each is migrated.
+
+    The fingerprint tells which migrations it is the outcome of.
+    """
+
+    fingerprint = models.CharField(max_length=64, primary_key=True)
+    script = models.TextField()
+    refusal = models.TextField()
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.fingerprint

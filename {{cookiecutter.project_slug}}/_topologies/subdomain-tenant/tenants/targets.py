@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
@@ -15,9 +15,14 @@ from dbrouting.aliases import is_listed, let_go
 from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
 from dbrouting.tenant_context import get_current_tenant, is_shared_context, shared_context, tenant_context
-from dbrouting.tenant_names import key_of
+from dbrouting.tenant_names import ALIAS_PREFIX, alias_of, key_of
+from tenants.errors import TenantError
+from tenants.locks import tenant_lock
+from tenants.management.explained import explained
+from tenants.migrating import migrate_or_look
 from tenants.models import Domain, Tenant
-from tenants.services import TenantError, create_tenant, default_host, get_tenants
+from tenants.schema_state import tenants_are_known
+from tenants.services import create_tenant, default_host, get_tenants, require_whole
 
 DEMO_TENANTS = ("acme", "globex")
 
@@ -27,6 +32,9 @@ class TenantTargets(DatabaseTargets):
 
     Called by code that works for a tenant, or for the shared site, a command acts on that one.
     """
+
+    kind = "tenants"
+    again = "--tenant=NAME"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -78,8 +86,8 @@ class TenantTargets(DatabaseTargets):
         if names:
             return tenants(names)[0].alias
         alias = super().named(options)
-        if alias and not is_listed(alias) and (key := key_of(alias)) and not Tenant.objects.filter(key=key).exists():
-            raise CommandError(f"No tenant has the alias {alias!r}; `python manage.py list_tenants` shows them all.")
+        if alias and not is_listed(alias) and (key := key_of(alias)):
+            require_tenant(key)  # any key makes an alias
         return alias
 
     def around(self) -> str | None:
@@ -131,15 +139,35 @@ class TenantTargets(DatabaseTargets):
             settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
         )
 
+    @contextmanager
+    def lock(self, alias: str) -> Iterator[None]:
+        """A tenant's is its own, which who makes or removes it holds too."""
+        with ExitStack() as stack:
+            with explained():
+                stack.enter_context(super().lock(alias) if key_of(alias) is None else tenant_lock(alias))
+            yield
+
+    def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
+        """Tenants, all in one go; if that can't even begin, the error stands for all of them."""
+        if not tenants_are_known():
+            return {}
+        found = [tenant for tenant in get_tenants() if not is_listed(tenant.alias)]
+        try:
+            return migrate_or_look(found, options, stdout) if found else {}
+        except TenantError as error:
+            return {f"{ALIAS_PREFIX}*": CommandError(str(error))}
+
     def migrating(self, alias: str) -> AbstractContextManager[object]:
         """Its tenant is not active, and who makes it may work for the shared site: neither may decide."""
         return in_database(alias, write=True)
 
     def prepare_demo(self) -> None:
         """Two tenants, so that there is something to keep apart."""
+        made = Tenant.objects.exclude(state=Tenant.State.CREATING).values_list("name", flat=True)
         for name in DEMO_TENANTS:
-            if not Tenant.objects.filter(name=name).exists():
-                create_tenant(name)
+            if name not in made:
+                with explained(f"The tenant {name} was not created."):
+                    create_tenant(name)
 
 
 def tenant_names(options: dict[str, Any]) -> list[str]:
@@ -152,7 +180,13 @@ def tenant_names(options: dict[str, Any]) -> list[str]:
 
 def tenants(names: list[str] | None = None) -> list[Tenant]:
     """The tenants called so, or all of them."""
-    try:
+    with explained():
         return get_tenants(names)
-    except TenantError as error:
-        raise CommandError(str(error)) from None
+
+
+def require_tenant(key: str) -> None:
+    tenant = Tenant.objects.filter(key=key).first()
+    if tenant is None:
+        raise CommandError(f"No tenant has the alias {alias_of(key)!r}; `python manage.py list_tenants` shows all.")
+    with explained():
+        require_whole(tenant)

@@ -33,6 +33,7 @@ def test_a_data_migration_of_one_tenant_makes_it_another_kind() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("every_database")
 def test_the_second_tenant_has_the_migrations_of_the_first(
     acme: CurrentTenant, globex: CurrentTenant, pytestconfig: pytest.Config
 ) -> None:

@@ -1,56 +1,91 @@
-"""Every way to write a host, and whose site is there."""
+"""Every way to write a host, and whose site is there; what is remembered of it, and for how long."""
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.core.exceptions import ValidationError
 from django.db import connections
 from django.test import Client
 
 from catalogue.factories import ProductFactory
+from conftest import AsyncClientOf
+from dbrouting import site_cache
 from dbrouting.hosts import normalise_host, spellings
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Domain, Tenant
 
-NOBODY, SHARED, CLOSED = "nobody", "shared", "closed"
+NOBODY, SHARED, CLOSED, MALFORMED = "nobody", "shared", "closed", "malformed"
 
 HOSTS = [
+    # A tenant's subdomain, however it is written
     ("acme.localhost", "acme"),
     ("globex.localhost", "globex"),
     ("ACME.LocalHost", "acme"),
     ("acme.localhost:8000", "acme"),
     ("acme.localhost.", "acme"),
     ("Acme.localhost.:8000", "acme"),
+    # "www." leads where the bare name does, once, and not the other way round
     ("www.acme.localhost", "acme"),
+    ("WWW.acme.localhost.:80", "acme"),
     ("www.www.acme.localhost", NOBODY),
-    ("a.acme.localhost", NOBODY),
-    ("eu.acme.localhost", "globex"),  # it has a row of its own
-    ("www.shop.test", "acme"),  # a domain registered with www. keeps to itself
+    ("www.shop.test", "acme"),
     ("shop.test", NOBODY),
     ("www.both.test", "acme"),
     ("both.test", "globex"),
+    # What is below a tenant's host is its only if it says so
+    ("a.acme.localhost", NOBODY),
+    ("eu.acme.localhost", "globex"),
+    # Domains of a tenant's own, also beyond ASCII: browsers send punycode
+    ("acme.example", "acme"),
+    ("second.acme.example", "acme"),
     ("xn--bcher-kva.test", "globex"),
+    ("XN--BCHER-KVA.test:443", "globex"),
+    ("bücher.test", MALFORMED),
+    # Addresses
     ("127.0.0.1", NOBODY),
     ("127.0.0.1:8000", NOBODY),
     ("[::1]", NOBODY),
     ("[::1]:8000", NOBODY),
     ("192.0.2.7", "acme"),  # it has a row
+    ("[2001:db8::7]:8000", "acme"),  # likewise
+    ("2001:db8::7", MALFORMED),
+    # The shared site
     ("localhost", SHARED),
     ("LOCALHOST:8000", SHARED),
     ("localhost.", SHARED),
     ("www.localhost", SHARED),
+    # Nobody's
     ("stranger.localhost", NOBODY),
     ("acme.localhost.example.com", NOBODY),
-    ("acme.example.com", NOBODY),
     ("acmelocalhost", NOBODY),
+    ("acme", NOBODY),
+    ("acme.localhost..", NOBODY),
+    (".acme.localhost", NOBODY),
+    # Closed, and not there yet or any more
     ("closed.localhost", CLOSED),
-    ("legacy.test", "acme"),  # a static route, to a tenant
-    ("globex.test", "globex"),  # a static route, though the table has acme
+    ("www.closed.localhost", CLOSED),
+    ("made.localhost", NOBODY),
+    ("removed.localhost", NOBODY),
+    # A static route wins over the table
+    ("legacy.test", "acme"),
+    ("globex.test", "globex"),
+    # No host at all; two Host headers arrive as one with a comma
+    ("", MALFORMED),
+    ("acme.localhost,globex.localhost", MALFORMED),
+    ("acme.localhost globex.localhost", MALFORMED),
+    ("acme.localhost:port", MALFORMED),
+    ("acme.localhost/", MALFORMED),
+    ("user@acme.localhost", MALFORMED),
+    ("ac_me.localhost", MALFORMED),
+    ("acme.localhost\x00", MALFORMED),
 ]
-REFUSALS = {NOBODY: HTTPStatus.NOT_FOUND, CLOSED: HTTPStatus.SERVICE_UNAVAILABLE}
+STATUS = {NOBODY: HTTPStatus.NOT_FOUND, CLOSED: HTTPStatus.SERVICE_UNAVAILABLE, MALFORMED: HTTPStatus.BAD_REQUEST}
 
 
 pytestmark = pytest.mark.django_db
@@ -58,42 +93,31 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _sites(db: None, settings: LazySettings, acme: CurrentTenant, globex: CurrentTenant) -> None:
-    """Tenants' rows with domains of many kinds, and a product for each that says whose it is."""
+    """Tenants in every state, with domains of many kinds, and a product for each that says whose it is."""
     settings.ALLOWED_HOSTS = ["*"]
     settings.DYNAMIC_DB_ROUTES = {"legacy.test": acme.alias, "globex.test": globex.alias}
-    Tenant.objects.create(name="closed", state=Tenant.State.SUSPENDED)
-    tenants = {tenant.name: tenant for tenant in Tenant.objects.all()}
+    for name, state in (("closed", "SUSPENDED"), ("made", "CREATING"), ("removed", "DELETING")):
+        Tenant.objects.create(name=name, state=Tenant.State[state])
     domains = {
-        "acme": ("acme.localhost", "www.shop.test", "192.0.2.7", "globex.test", "www.both.test"),
-        "globex": ("globex.localhost", "eu.acme.localhost", "xn--bcher-kva.test", "both.test"),
-        "closed": ("closed.localhost",),
+        "acme": ["www.shop.test", "www.both.test", "globex.test", "acme.example", "second.acme.example"],
+        "globex": ["eu.acme.localhost", "xn--bcher-kva.test", "both.test"],
+        **{name: [f"{name}.localhost"] for name in ("closed", "made", "removed")},
     }
-    for name, hosts in domains.items():
-        for host in hosts:
-            Domain.objects.get_or_create(host=host, tenant=tenants[name])
-    for tenant in (acme, globex):
-        with tenant_context(tenant, switch=True):
-            ProductFactory.create(name=f"Made for {tenant.name}")
+    domains["acme"] += ["192.0.2.7", "[2001:db8::7]"]
+    tenants = {tenant.name: tenant for tenant in Tenant.objects.all()}
+    Domain.objects.bulk_create(Domain(host=host, tenant=tenants[name]) for name in domains for host in domains[name])
+    for current in (acme, globex):
+        with tenant_context(current, switch=True):
+            ProductFactory.create(name=f"Made for {current.name}")
 
 
-@pytest.mark.no_tenant
-@pytest.mark.parametrize(("host", "whose"), HOSTS)
-def test_a_host_is_served_by_its_site(host: str, whose: str) -> None:
-    response = Client(headers={"host": host}).get("/")
-
-    assert response.status_code == REFUSALS.get(whose, HTTPStatus.OK)
-    page = response.content.decode()
-    shown = {name for name in ("acme", "globex") if f"Made for {name}" in page}
-    assert shown == {whose} & {"acme", "globex"}
-    assert ("This is the shared site" in page) == (whose == SHARED)
+def visit(host: str, path: str = "/accounts/login/", **headers: str) -> Any:
+    return Client(headers={"host": host, **headers}).get(path)
 
 
-@pytest.mark.no_tenant
-@pytest.mark.parametrize(
-    ("host", "queries"),
-    [("stranger.localhost", 1), ("closed.localhost", 1), ("localhost", 0), ("legacy.test", 0), ("acme.localhost", 1)],
-)
-def test_finding_the_site_takes_at_most_one_query_to_the_shared_database(host: str, queries: int) -> None:
+@contextmanager
+def databases_asked() -> Iterator[list[str]]:
+    """The alias of each query in the block."""
     asked: list[str] = []
 
     def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -103,9 +127,206 @@ def test_finding_the_site_takes_at_most_one_query_to_the_shared_database(host: s
     with ExitStack() as stack:
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(note))
-        Client(headers={"host": host}).get("/accounts/login/")
+        yield asked
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(("host", "whose"), HOSTS)
+def test_a_host_is_served_by_its_site(host: str, whose: str) -> None:
+    for response in (visit(host, "/"), async_to_sync(AsyncClientOf(host).get)("/")):
+        assert response.status_code == STATUS.get(whose, HTTPStatus.OK)
+        page = response.content.decode()
+        shown = {name for name in ("acme", "globex") if f"Made for {name}" in page}
+        assert shown == {whose} & {"acme", "globex"}
+        assert ("This is the shared site" in page) == (whose == SHARED)
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(
+    ("host", "queries"),
+    [
+        *(("stranger.localhost", 1), ("closed.localhost", 1), ("made.localhost", 1), ("www.acme.localhost", 1)),
+        *(("localhost", 0), ("legacy.test", 0), ("two hosts", 0)),
+    ],
+)
+def test_finding_the_site_takes_at_most_one_query_and_the_next_time_none(host: str, queries: int) -> None:
+    with databases_asked() as asked:
+        first = visit(host)
+        assert asked == ["default"] * queries
+        second = visit(host.upper())
 
     assert asked == ["default"] * queries
+    assert first.status_code == second.status_code
+
+
+@pytest.mark.no_tenant
+def test_one_spelling_of_a_host_is_remembered_for_all() -> None:
+    visit("acme.localhost")
+
+    with databases_asked() as asked:
+        for host in ("ACME.localhost", "acme.localhost:8000", "acme.localhost."):
+            visit(host)
+
+    assert asked == []
+
+
+# A proxy
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(
+    ("is_believed", "forwarded", "whose"),
+    [
+        (False, "globex.localhost", "acme"),
+        (False, "nonsense, more", "acme"),
+        (True, "globex.localhost", "globex"),
+        (True, "stranger.localhost", NOBODY),
+        (True, "localhost", SHARED),
+        (True, "globex.localhost, acme.localhost", MALFORMED),  # through two proxies, or by somebody's own hand
+    ],
+)
+def test_what_a_proxy_says_of_the_host_counts_only_if_the_settings_say_so(
+    settings: LazySettings, is_believed: bool, forwarded: str, whose: str
+) -> None:
+    settings.USE_X_FORWARDED_HOST = is_believed
+
+    response = visit("acme.localhost", "/", **{"x-forwarded-host": forwarded})
+
+    assert response.status_code == STATUS.get(whose, HTTPStatus.OK)
+    page = response.content.decode()
+    assert {name for name in ("acme", "globex") if f"Made for {name}" in page} == {whose} & {"acme", "globex"}
+
+
+# Probes
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize("host", ["acme.localhost", "closed.localhost", "10.0.0.7:8000", "stranger.test", "", "a,b"])
+def test_a_probe_is_answered_at_every_host_and_asks_no_database(settings: LazySettings, host: str) -> None:
+    settings.TENANT_PROBE_PATHS = ["/healthz", "/ready/"]
+    settings.ALLOWED_HOSTS = [".localhost"]
+
+    with databases_asked() as asked:
+        responses = [visit(host, path) for path in settings.TENANT_PROBE_PATHS]
+
+    assert [response.status_code for response in responses] == [HTTPStatus.OK] * 2
+    assert asked == []
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize("path", ["/healthz/", "/healthz/x", "/x/healthz", "/"])
+def test_only_the_paths_that_the_settings_name_are_probes(path: str) -> None:
+    assert visit("stranger.localhost", path).status_code == HTTPStatus.NOT_FOUND
+
+
+# What is remembered
+
+
+def rename(tenant: Tenant) -> None:
+    tenant.name = "umbrella"
+    tenant.save()
+
+
+def suspend(tenant: Tenant) -> None:
+    tenant.state = Tenant.State.SUSPENDED
+    tenant.save()
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(
+    ("change", "host", "before", "after"),
+    [
+        (suspend, "acme.localhost", HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE),
+        (Tenant.delete, "acme.localhost", HTTPStatus.OK, HTTPStatus.NOT_FOUND),
+        (lambda acme: acme.domains.get(host="acme.localhost").delete(), "acme.localhost", 200, 404),
+        (lambda acme: acme.domains.create(host="new.test"), "new.test", HTTPStatus.NOT_FOUND, HTTPStatus.OK),
+        (lambda acme: acme.domains.create(host="a.globex.localhost"), "www.a.globex.localhost", 404, 200),
+    ],
+    ids=["suspended", "deleted", "domain removed", "domain added", "domain added, with www."],
+)
+def test_a_change_is_known_to_this_process_at_once(
+    change: Callable[[Tenant], object], host: str, before: int, after: int
+) -> None:
+    assert visit(host).status_code == before
+
+    change(Tenant.objects.get(name="acme"))
+
+    assert visit(host).status_code == after
+
+
+@pytest.mark.no_tenant
+def test_the_name_of_a_tenant_that_was_renamed_is_known_at_once() -> None:
+    names = [visit("acme.localhost").wsgi_request.tenant.name]
+    rename(Tenant.objects.get(name="acme"))
+    names.append(visit("acme.localhost").wsgi_request.tenant.name)
+
+    assert names == ["acme", "umbrella"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that goes on when it is told to."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(site_cache, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(("seconds", "is_asked"), [(4.9, False), (5.0, True), (60.0, True)])
+@pytest.mark.parametrize("host", ["acme.localhost", "stranger.localhost", "closed.localhost"])
+def test_what_another_process_has_changed_is_known_after_some_seconds(
+    settings: LazySettings, clock: SimpleNamespace, host: str, seconds: float, is_asked: bool
+) -> None:
+    settings.TENANT_LOOKUP_SECONDS = 5.0
+    visit(host)
+    clock.now += seconds
+
+    with databases_asked() as asked:
+        visit(host)
+
+    assert asked == ["default"] * is_asked
+
+
+@pytest.mark.no_tenant
+def test_without_seconds_every_request_asks(settings: LazySettings) -> None:
+    settings.TENANT_LOOKUP_SECONDS = 0.0
+
+    with databases_asked() as asked:
+        for _ in range(3):
+            visit("acme.localhost")
+
+    assert asked == ["default"] * 3
+
+
+@pytest.mark.no_tenant
+def test_a_flood_of_unknown_hosts_forgets_no_site_and_grows_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_cache, "SIZE", 3)
+    visit("acme.localhost")
+    for number in range(10):
+        visit(f"unknown{number}.localhost")
+
+    with databases_asked() as asked:
+        visit("acme.localhost")
+        visit("unknown9.localhost")
+    assert asked == []
+
+    with databases_asked() as asked:
+        visit("unknown0.localhost")
+    assert asked == ["default"]
+
+
+@pytest.mark.no_tenant
+def test_of_more_sites_than_there_is_room_for_the_oldest_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_cache, "SIZE", 2)
+    for host in ("acme.localhost", "globex.localhost", "closed.localhost"):
+        visit(host)
+
+    with databases_asked() as asked:
+        visit("closed.localhost")
+        visit("globex.localhost")
+        assert asked == []
+        visit("acme.localhost")
+    assert asked == ["default"]
 
 
 @pytest.mark.no_tenant

@@ -169,14 +169,6 @@ def test_a_relation_that_does_nothing_keeps_nobody_from_deleting(only: Callable[
 # Requests
 
 
-def test_a_transaction_of_the_shared_database_for_each_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
-    [error] = topology_checks.check_atomic_requests(None)
-
-    assert error.id == "dbrouting.E306"
-    assert "DATABASE_URL" in str(error.hint)
-
-
 @pytest.fixture
 def tenants_url(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say something in the tenants' own URL."""
@@ -186,14 +178,6 @@ def tenants_url(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setitem(connections.settings, topology_checks.SAMPLE, config)
 
     return tenants_url
-
-
-def test_a_transaction_of_the_tenants_databases_that_nobody_opens_is_an_error(tenants_url: Callable[..., None]) -> None:
-    tenants_url(ATOMIC_REQUESTS=False)
-    assert ids(topology_checks.check_atomic_requests) == []
-
-    tenants_url(ATOMIC_REQUESTS=True)
-    assert ids(topology_checks.check_atomic_requests)[-1] == "dbrouting.E306"
 
 
 def test_a_switch_that_the_tenants_url_has_as_text_is_an_error(tenants_url: Callable[..., None]) -> None:
@@ -241,39 +225,6 @@ def test_a_session_cookie_for_more_than_one_site_is_an_error(settings: LazySetti
 def test_a_csrf_cookie_for_more_than_one_site_is_a_warning(settings: LazySettings) -> None:
     settings.CSRF_COOKIE_DOMAIN = ".localhost"
     assert ids(topology_checks.check_csrf_cookie_domain) == ["dbrouting.W302"]
-
-
-MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
-
-
-@pytest.mark.parametrize(
-    ("engine", "cache", "expected"),
-    [
-        ("signed_cookies", MEMORY, ["dbrouting.W303"]),
-        ("file", MEMORY, ["dbrouting.W303"]),
-        ("cache", MEMORY, ["dbrouting.W303"]),
-        ("cached_db", MEMORY, ["dbrouting.W303"]),
-        ("cached_db", {**MEMORY, "KEY_FUNCTION": "shop.caches.tenant_key"}, []),
-        ("cached_db", TABLE, []),
-        ("db", MEMORY, []),
-    ],
-)
-def test_sessions_that_are_good_on_every_site_are_a_warning(
-    settings: LazySettings, engine: str, cache: dict[str, str], expected: list[str]
-) -> None:
-    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
-    settings.CACHES = {"default": cache}
-
-    assert ids(topology_checks.check_sessions_are_the_tenants) == expected
-
-
-def test_sessions_in_a_cache_table_that_all_sites_share_are_a_warning(settings: LazySettings) -> None:
-    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
-    settings.CACHES = {"default": TABLE}
-    settings.SHARED_APPS = [*settings.SHARED_APPS, "django_cache"]
-
-    assert ids(topology_checks.check_sessions_are_the_tenants) == ["dbrouting.W303"]
 
 
 @pytest.mark.parametrize(

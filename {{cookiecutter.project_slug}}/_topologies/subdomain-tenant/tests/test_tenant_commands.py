@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -12,6 +14,7 @@ from typed import typed
 from accounts.models import User
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
+from dbrouting.commands import OnEachTarget
 from dbrouting.management.commands.shell import Prompt
 from dbrouting.tenant_context import (
     CurrentTenant,
@@ -22,6 +25,7 @@ from dbrouting.tenant_context import (
 )
 from reference.models import Currency
 from tenants.models import Tenant
+from tenants.targets import TenantTargets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
@@ -235,3 +239,64 @@ def test_a_shell_for_a_tenant_works_there(capsys: pytest.CaptureFixture[str]) ->
     typed("shell", "-v0", "--tenant=acme", "-c", "from django.db import router; print(router.db_for_write(Product))")
 
     assert capsys.readouterr().out == "tenant_acme\n"
+
+
+# The project's own
+
+
+class Recount(OnEachTarget):
+    """Knows nothing of tenants; fails where it finds nothing."""
+
+    def handle_target(self, label: str, *args: Any, **options: Any) -> None:
+        if not Product.objects.exists():
+            raise ZeroDivisionError("no products")
+        self.stdout.write(f"{label}: {Product.objects.get().price:.0f}")
+
+
+@pytest.mark.usefixtures("shops")
+@pytest.mark.parametrize(
+    ("options", "output"),
+    [
+        ([], "acme: 5\nglobex: 7\n"),
+        (["--tenant=globex"], "globex: 7\n"),
+        (["--database=tenant_acme"], "tenant_acme: 5\n"),
+    ],
+)
+def test_a_command_of_the_projects_own_runs_for_each_tenant_or_the_named_ones(options: list[str], output: str) -> None:
+    out = StringIO()
+    call_command(Recount(stdout=out), *options)
+
+    assert out.getvalue() == output
+
+
+def test_its_failure_for_one_tenant_does_not_keep_the_others(globex: CurrentTenant) -> None:
+    with tenant_context(globex):
+        ProductFactory.create(price=7)
+    out = StringIO()
+
+    complaint = r"(?s)on 1 of 2 tenants:\n  acme: ZeroDivisionError: no products.*others are done.*--tenant=NAME"
+    with pytest.raises(CommandError, match=complaint):
+        call_command(Recount(stdout=out))
+
+    assert out.getvalue() == "globex: 7\n"
+
+
+def test_its_failure_for_the_only_tenant_is_told_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        call_command(Recount(), "--tenant=acme")
+
+
+def test_without_tenants_it_says_so() -> None:
+    Tenant.objects.all().delete()
+    err = StringIO()
+    call_command(Recount(stderr=err))
+
+    assert "There are no tenants yet" in err.getvalue()
+
+
+def test_a_tenant_that_is_not_whole_is_left_out_and_refused_if_named() -> None:
+    Tenant.objects.filter(name="acme").update(state=Tenant.State.CREATING)
+
+    assert [label for label, _ in TenantTargets().each({})] == ["globex"]
+    with pytest.raises(CommandError, match=r"its state is creating.*delete_tenant acme"):
+        call_command(Recount(), "--tenant=acme")

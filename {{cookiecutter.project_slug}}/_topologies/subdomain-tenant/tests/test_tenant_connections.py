@@ -78,6 +78,7 @@ def test_who_goes_to_another_tenant_gives_back_what_nothing_is_open_in(databases
         assert pool.submit(visit).result() == [False, True]
 
 
+@pytest.mark.no_tenant
 def test_what_is_open_stays_open_while_another_tenant_is_visited(databases: ConnectionHandler) -> None:
     with databases[ONE].cursor() as cursor:
         cursor.execute("SELECT 1 UNION SELECT 2")

@@ -335,11 +335,12 @@ def test_objects_do_not_cross_from_one_tenant_to_another(
 
 
 @pytest.mark.django_db
-def test_objects_of_two_tenants_are_not_related(foreign: Category) -> None:
+def test_objects_of_two_tenants_are_not_related(foreign: Category, globex: CurrentTenant) -> None:
     product = ProductFactory.create()
     with pytest.raises(ValueError, match="router prevents this relation"):
         product.category = foreign
-    staff = Group.objects.using("tenant_globex").create(name="staff")
+    with tenant_context(globex, switch=True):
+        staff = Group.objects.create(name="staff")
     with pytest.raises(ValueError, match='value is on database "tenant_globex"'):
         UserFactory.create().groups.add(staff)
 

@@ -1,11 +1,12 @@
 """Error trackers and log records are told whose site it is, sync and async, and when the request is over."""
 
 import logging
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
@@ -13,6 +14,25 @@ from dbrouting.tags import TagsFilter, current_tags
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 
 ACME_TAGS = {"tenant": "acme", "database.alias": "tenant_acme"}
+
+
+def pour() -> Iterator[str]:
+    logging.getLogger("shop").warning("pouring")
+    yield "tea"
+    raise ZeroDivisionError
+
+
+async def pour_async() -> AsyncIterator[str]:
+    for chunk in pour():
+        yield chunk
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(pour())
+
+
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(pour_async())
 
 
 def fail(request: HttpRequest) -> HttpResponse:
@@ -23,7 +43,12 @@ async def fail_async(request: HttpRequest) -> HttpResponse:
     raise ZeroDivisionError
 
 
-urlpatterns = [path("fail/", fail), path("fail-async/", fail_async)]
+urlpatterns = [
+    path("fail/", fail),
+    path("fail-async/", fail_async),
+    path("stream/", stream),
+    path("stream-async/", stream_async),
+]
 
 
 @pytest.fixture
@@ -70,3 +95,40 @@ def test_a_record_of_another_tenants_block_names_that_one(
         logging.getLogger("shop").warning("no tea left", extra={"request": request})
 
     assert vars(tagged.records[0])["tags"] == "tenant=globex database.alias=tenant_globex"
+
+
+@pytest.mark.django_db
+@pytest.mark.no_tenant
+def test_a_streamed_body_that_fails_says_whose_it_was(site_client: Client, tagged: pytest.LogCaptureFixture) -> None:
+    """The server meets the error when no tenant is active any more, and logs it with its notes."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(site_client.get("/stream/"))
+
+    assert caught.value.__notes__ == ["This body is streamed inside tenant_context('acme')."]
+    assert vars(tagged.records[-1])["tags"] == "tenant=acme database.alias=tenant_acme"
+
+
+@pytest.mark.django_db
+@pytest.mark.no_tenant
+def test_so_does_an_asynchronous_one(async_site_client: AsyncClient, tagged: pytest.LogCaptureFixture) -> None:
+    async def read() -> None:
+        response: Any = await async_site_client.get("/stream-async/")
+        [_ async for _ in response]
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        async_to_sync(read)()
+
+    assert caught.value.__notes__ == ["This body is streamed inside tenant_context('acme')."]
+    assert vars(tagged.records[-1])["tags"] == "tenant=acme database.alias=tenant_acme"
+
+
+def test_each_line_of_the_log_names_its_tenant(settings: Any) -> None:
+    """As config/databases.py sets it up for the root logger, and so for all."""
+    console = settings.LOGGING["handlers"][settings.LOGGING["root"]["handlers"][0]]
+    record = logging.LogRecord("shop", logging.WARNING, __file__, 1, "no tea left", None, None)
+
+    assert [settings.LOGGING["filters"][name] for name in console["filters"]] == [{"()": "dbrouting.tags.TagsFilter"}]
+    TagsFilter().filter(record)
+    line = logging.Formatter(settings.LOGGING["formatters"][console["formatter"]]["format"]).format(record)
+
+    assert line.endswith("WARNING shop [tenant=acme database.alias=tenant_acme] no tea left")

@@ -15,10 +15,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import connections
 
-from dbrouting.aliases import apps_on, is_dummy, let_go, lives_on, migratable_aliases
-from dbrouting.provisioning import migration_lock
+from dbrouting.aliases import apps_on, is_dummy, is_listed, let_go, lives_on, migratable_aliases
 from dbrouting.reachability import require_reachable, variable_of
 from dbrouting.targets import get_targets
+
+# Options that each database takes by itself.
+ONE_BY_ONE = ("app_label", "fake", "fake_initial", "run_syncdb", "prune")
 
 
 class Command(migrate.Command):
@@ -46,8 +48,12 @@ class Command(migrate.Command):
         aliases = [alias for alias in migratable_aliases() if lives_on(options["app_label"], alias)]
         if not aliases:
             raise CommandError(f"No database holds {options['app_label'] or 'any app'}: the routers allow it nowhere.")
-        failures = {alias: error for alias in aliases if (error := self._try(alias, *args, **options))}
-        self._report(failures, aliases)
+        if any(options[special] for special in ONE_BY_ONE):
+            results = {alias: self._try(alias, *args, **options) for alias in aliases}
+        else:
+            results = {alias: self._try(alias, *args, **options) for alias in aliases if is_listed(alias)}
+            results |= get_targets().migrate_unlisted(options, self.stdout)
+        self._report({alias: error for alias, error in results.items() if error}, len(results))
 
     def _try(self, alias: str, *args: Any, **options: Any) -> BaseException | None:
         """Migrate ``alias``; the error instead of raising it, so that the other databases get their turn."""
@@ -70,18 +76,18 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
-        with migration_lock(connections[alias]), get_targets().migrating(alias):
+        with get_targets().lock(alias), get_targets().migrating(alias):
             super().handle(*args, **options)
 
-    def _report(self, failures: dict[str, BaseException], aliases: list[str]) -> None:
+    def _report(self, failures: dict[str, BaseException], total: int) -> None:
         if not failures:
             return
         if all(isinstance(error, SystemExit) and error.code == 1 for error in failures.values()):
             sys.exit(1)  # what `--check` does
         reasons = "\n".join(f"  {alias}: {reason_of(error)}" for alias, error in failures.items())
-        others = "The others are done. " if len(failures) < len(aliases) else ""
+        others = "The others are done. " if len(failures) < total else ""
         raise CommandError(
-            f"{len(failures)} of {len(aliases)} databases are not migrated:\n{reasons}\n"
+            f"{len(failures)} of {total} databases are not migrated:\n{reasons}\n"
             f"{others}Mend the cause and run `python manage.py migrate` again; --traceback shows where."
         )
 

@@ -1,26 +1,21 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError
 from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
-from dbrouting.targets import get_targets
+from dbrouting.commands import OnEachTarget
 from demo.seeding import STEPS, Seeded, ensure_staff_user, seed
 
 
-class Command(BaseCommand):
+class Command(OnEachTarget):
     help = "Loads the demo data. Run it as often as you like: it only adds what is missing."
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        get_targets().add_arguments(parser)
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        for label, context in get_targets().each(options):
-            with context:
-                try:
-                    self._seed(label)
-                except (OperationalError, ProgrammingError) as error:
-                    raise CommandError(self._complaint(label, error)) from error
+    def handle_target(self, label: str, *args: Any, **options: Any) -> None:
+        try:
+            self._seed(label)
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(self._complaint(label, error)) from error
 
     def _seed(self, label: str) -> None:
         """One line for each kind of row, after the target's name if there is more than one target."""

@@ -1,7 +1,7 @@
 """Make and drop a tenant's schema, and lock it: what ``dbrouting.provisioning`` does with databases elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -9,6 +9,13 @@ from django.db.backends.utils import CursorWrapper
 
 from dbrouting.provisioning import PostgreSQL
 from dbrouting.schemas.sessions import schema_of
+
+END_HOLDERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+    JOIN pg_database ON pg_database.oid = database AND datname = current_database()
+    JOIN pg_class ON pg_class.oid = relation JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = %s AND pid <> pg_backend_pid() GROUP BY pid
+"""
 
 
 class Schema(PostgreSQL):
@@ -31,8 +38,19 @@ class Schema(PostgreSQL):
         self._execute(connection, "CREATE SCHEMA")
 
     def drop(self, connection: BaseDatabaseWrapper) -> None:
+        """An open transaction would keep its tables, for ever perhaps: whose it is, is sent away."""
         connection.close()
+        with outside_schemas(connection) as cursor:
+            cursor.execute(END_HOLDERS, [self.name(connection)])
         self._execute(connection, "DROP SCHEMA", "CASCADE")
+
+    def names(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with outside_schemas(connection) as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace")
+            return {name for (name,) in cursor.fetchall()}
+
+    def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
+        return outside_schemas(connection)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with outside_schemas(connection) as cursor:

@@ -78,4 +78,13 @@ class Migration(migrations.Migration):
                 "ordering": ["host"],
             },
         ),
+        migrations.CreateModel(
+            name="Blueprint",
+            fields=[
+                ("fingerprint", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("script", models.TextField()),
+                ("refusal", models.TextField()),
+                ("made_at", models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
     ]

@@ -1,16 +1,16 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandParser
 
-from tenants.services import TenantError, create_tenant
+from tenants.management.explained import explained
+from tenants.services import create_tenant, hosts_of
 
 
 class Command(BaseCommand):
-    help = "Makes a tenant: its row, its domains, its tables."
+    help = "Makes a tenant: its row, its domains, its tables. If a run was killed, the next one starts again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="Lower-case letters, digits and _. It names the alias, for ever.")
+        parser.add_argument("name", help="Lower-case letters, digits and _. Its alias is called so for ever.")
         parser.add_argument(
             "--host",
             action="append",
@@ -19,9 +19,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = create_tenant(options["name"], *options["host"], verbosity=options["verbosity"] - 1)
-        except (TenantError, DatabaseError) as error:
-            raise CommandError(f"The tenant was not created. {error}") from error
-        hosts = ", ".join(domain.host for domain in tenant.domains.all())
-        self.stdout.write(self.style.SUCCESS(f"Created the tenant {tenant.name} ({tenant.alias}), at {hosts}."))
+        with explained("The tenant was not created."):
+            tenant = create_tenant(options["name"], *options["host"])
+        self.stdout.write(self.style.SUCCESS(f"Created the tenant {tenant} ({tenant.alias}), at {hosts_of(tenant)}."))

@@ -4,10 +4,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from tenants.models import Tenant
+from tenants.schema_state import is_behind
 
 
 class Command(BaseCommand):
-    help = "Lists the tenants with their aliases and host names."
+    help = "Lists the tenants with their aliases, hosts and states, and which of them lack migrations."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="Print a JSON array, for programs.")
@@ -21,7 +22,8 @@ class Command(BaseCommand):
             self.stdout.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         for row in rows:
             state = "" if row["state"] == Tenant.State.ACTIVE else f"  {row['state']}"
-            self.stdout.write(f"{row['name']:<20}  {row['alias']:<27}  {', '.join(row['hosts'])}{state}")
+            behind = "  behind the code" if row["is_behind"] else ""
+            self.stdout.write(f"{row['name']:<20}  {row['alias']:<27}  {', '.join(row['hosts'])}{state}{behind}")
 
 
 def describe(tenant: Tenant) -> dict[str, Any]:
@@ -31,5 +33,6 @@ def describe(tenant: Tenant) -> dict[str, Any]:
         "alias": tenant.alias,
         "hosts": [domain.host for domain in tenant.domains.all()],
         "state": tenant.state,
+        "is_behind": is_behind(tenant.migrations),
         "created_at": tenant.created_at.isoformat(),
     }

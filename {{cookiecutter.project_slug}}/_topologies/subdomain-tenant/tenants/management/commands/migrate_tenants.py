@@ -1,29 +1,55 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.template.defaultfilters import pluralize
 
-from tenants.services import TenantError, get_tenants, migrate_tenants
+from tenants.management.explained import explained
+from tenants.migrating import AGAIN, Report, in_words, migrate_tenants, print_plan
+from tenants.services import get_tenants
 
 
 class Command(BaseCommand):
-    help = "Migrates the tenants' databases. `migrate` does these and the shared one."
+    help = (
+        "Migrates the tenants that aren't up to date, each on its own: one that fails doesn't keep the others, and the "
+        "next run goes on where this one ended. `migrate` does the shared database first, then the same."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--tenant", action="append", metavar="NAME", help="Migrate this tenant; may be repeated. By default all."
         )
+        parser.add_argument(
+            "--jobs", type=int, default=1, metavar="N", help="Migrate so many tenants at once; 1 by default."
+        )
+        parser.add_argument("--plan", action="store_true", help="Print what would be done, and do nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        if options["jobs"] < 1:
+            raise CommandError("--jobs takes a number of 1 or more.")
+        with explained():
             tenants = get_tenants(options["tenant"])
-        except TenantError as error:
-            raise CommandError(str(error)) from None
-        failures = migrate_tenants(tenants, verbosity=options["verbosity"] - 1)
-        if failures:
-            reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
-            raise CommandError(
-                f"{len(failures)} of {len(tenants)} tenants could not be migrated:\n{reasons}\n"
-                "The others are done. Mend the cause and run `python manage.py migrate_tenants` again."
-            )
-        self.stdout.write(self.style.SUCCESS(f"Migrated {len(tenants)} tenant{pluralize(len(tenants))}."))
+            if options["plan"]:
+                print_plan(tenants, self.stdout)
+                return
+            report = migrate_tenants(tenants, options["jobs"])
+        self.print_report(report, options["verbosity"])
+
+    def print_report(self, report: Report, verbosity: int) -> None:
+        if verbosity >= 2:
+            for outcome in report.migrated:
+                self.stdout.write(f"{outcome.tenant.name}: {', '.join(outcome.migrations)}")
+        if not report.failed and not report.unreached:
+            self.stdout.write(self.style.SUCCESS(report.in_words()))
+            return
+        raise CommandError(shortfall(report))
+
+
+def shortfall(report: Report) -> str:
+    """What is left to be done, and how."""
+    lines = []
+    if report.failed:
+        lines.append(f"{len(report.failed)} of {in_words(report.total)} could not be migrated:")
+        lines += [f"  {outcome.tenant.name}: {outcome.error}" for outcome in report.failed]
+    if report.unreached:
+        lines.append(f"Stopped: {in_words(report.unreached)} had no turn yet.")
+    mend = "Mend the cause and run" if report.failed else "Run"
+    return "\n".join([*lines, f"The others are done. {mend} `{AGAIN}` again."])

@@ -1,0 +1,91 @@
+"""Requests for the pages of many tenants, and the sessions that are held for them; a part of tenants.py."""
+
+import contextlib
+import statistics
+import subprocess
+from collections.abc import Iterator
+
+from tenant_projects import (
+    DATABASES,
+    DJANGO_PGSCHEMAS,
+    DJANGO_TENANTS,
+    PLAIN,
+    PLAIN_CHECKED,
+    SCHEMAS,
+    Aim,
+    Projects,
+    Way,
+)
+
+FIRST = "plain Django, one database"
+OUR_SCHEMAS, WARM, POOLED = "ours, schemas", "ours, databases, all warm", "ours, databases, PgBouncer, a fifth warm"
+THREADS = (1, 4)
+Turn = dict[str, float]
+
+
+def measure_requests(found: Projects, tenants: int, turns: int, pooled: str) -> list[Aim]:
+    """With one thread and with some; the aims are about one, whose requests wait for nobody."""
+    ways = ways_of(tenants, pooled)
+    with contextlib.ExitStack() as stack:
+        servers = {name: stack.enter_context(serving(found, name, way)) for name, way in ways.items()}
+        ratios = {threads: measure(servers, tenants, threads, turns) for threads in THREADS}
+        show_sessions(found, ways, tenants)
+    single = ratios[THREADS[0]]
+    return [
+        Aim("requests a second, schemas, of plain Django's", single[OUR_SCHEMAS], 0.8),
+        Aim("requests a second, warm databases, of plain Django's", single[WARM], 0.7),
+        Aim("requests a second, databases beyond the budget, PgBouncer", single[POOLED], 0.4),
+    ]
+
+
+def ways_of(tenants: int, pooled: str) -> dict[str, Way]:
+    few = {"TENANT_MAX_CONNECTIONS": str(tenants // 5)}
+    return {
+        FIRST: PLAIN,
+        "the same, asked first if it is alive": PLAIN_CHECKED,
+        OUR_SCHEMAS: SCHEMAS,
+        WARM: DATABASES._replace(environment={"TENANT_MAX_CONNECTIONS": str(tenants * max(THREADS))}),
+        "ours, databases, a fifth warm": DATABASES._replace(environment=few),
+        POOLED: DATABASES._replace(environment={**few, "TENANT_DATABASE_URL": f"{pooled}?pgbouncer=true"}),
+        "django-tenants": DJANGO_TENANTS,
+        "django-tenants, limited SET": DJANGO_TENANTS._replace(settings="by_django_tenants.limited"),
+        "django-pgschemas": DJANGO_PGSCHEMAS,
+        "django-pgschemas, limited SET": DJANGO_PGSCHEMAS._replace(settings="by_django_pgschemas.limited"),
+    }
+
+
+@contextlib.contextmanager
+def serving(found: Projects, name: str, way: Way) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own, by whose name the server knows its sessions."""
+    named = way._replace(environment={**way.environment, "PGAPPNAME": name})
+    with found.start(named, "-m", "tenant_site.serve", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def measure(servers: dict[str, subprocess.Popen[str]], tenants: int, threads: int, turns: int) -> Turn:
+    """Each way's requests a second, relative to the first's."""
+    for server in servers.values():
+        ask(server, tenants, threads)  # from here on it is warm
+    found = [{name: ask(server, tenants, threads) for name, server in servers.items()} for _ in range(turns)]
+    ratios = {name: statistics.median(turn[FIRST] / turn[name] for turn in found) for name in servers}
+    print(f"\na request for one of {tenants} tenants, {threads} at once")
+    for name, ratio in ratios.items():
+        cost = statistics.median(turn[name] for turn in found)
+        print(f"{name:>42}: {cost:6.0f} us, {ratio:5.2f} of the first's requests a second")
+    return ratios
+
+
+def ask(server: subprocess.Popen[str], tenants: int, threads: int) -> float:
+    """Microseconds a request."""
+    print(tenants, threads, file=server.stdin, flush=True)
+    return float(server.stdout.readline())
+
+
+def show_sessions(found: Projects, ways: dict[str, Way], tenants: int) -> None:
+    counts = dict(found.server.execute("SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1"))
+    print(f"\nsessions on the server after requests for {tenants} tenants, {max(THREADS)} at once")
+    for name in ways:
+        print(f"{name:>42}: {counts.get(name, 0):6}")

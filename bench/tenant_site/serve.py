@@ -1,0 +1,55 @@
+"""Answers requests for tenants' pages, as many and as often as standard input says: ``python -m tenant_site.serve``.
+
+A line is a number of tenants and a number of threads. The answer is the microseconds that a request took, each of the
+tenants having been asked for once, in no order.
+"""
+
+import io
+import os
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import RequestFactory
+
+from tenant_site.rows import name_of
+
+django.setup()
+handler = WSGIHandler()
+environ = {**RequestFactory().get("/").environ}
+
+
+def serve(name: str) -> None:
+    response = handler({**environ, "HTTP_HOST": f"{name}.localhost", "wsgi.input": io.BytesIO()}, begin_response)
+    body = b"".join(response)
+    response.close()
+    if f'"{os.environ.get("ONLY_TENANT", name)}"'.encode() not in body:
+        raise AssertionError(f"{name} was answered {response.status_code}: {body[:2000]!r}")
+
+
+def begin_response(status: str, headers: list[tuple[str, str]]) -> None:
+    """What a server would send first."""
+
+
+def main() -> None:
+    pools: dict[int, ThreadPoolExecutor] = {}
+    for line in sys.stdin:
+        tenants, threads = map(int, line.split())
+        names = [name_of(number) for number in range(tenants)]
+        random.shuffle(names)
+        if threads > 1:
+            pool = pools.setdefault(threads, ThreadPoolExecutor(threads))
+            begun = time.perf_counter()
+            list(pool.map(serve, names))
+        else:
+            begun = time.perf_counter()
+            for name in names:
+                serve(name)
+        print((time.perf_counter() - begun) / tenants * 1e6, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Tenants' PostgreSQL databases: a new one is the copy of a template that nobody can connect to.
+
+Since PostgreSQL 15 the server writes such a copy to its log (``STRATEGY wal_log``, its default), which takes a few
+hundredths of a second; older ones need a checkpoint before and after it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from config import databases
+from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted
+from tenants.contents import contents_of, own_schemas
+from tenants.copying import copy_rows
+from tenants.kinds import Contents
+
+NO_SUCH_DATABASE = "3D000"
+EVERY_TEMPLATE = "SELECT datname FROM pg_database WHERE datname ~ ('^' || %s || '[0-9a-f]{10}$') AND datname <> %s"
+
+
+class Databases:
+    def make(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
+        new, template = (quoted(connection, name) for name in (name_of(connection), template_name(fingerprint)))
+        try:
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {new} TEMPLATE {template}")
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlstate", "") == NO_SUCH_DATABASE:
+                return False
+            raise
+        return True
+
+    def has_blueprint(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template_name(fingerprint)])
+            return cursor.fetchone() is not None
+
+    def draft(self, scratch: BaseDatabaseWrapper, migrate: Callable[[BaseDatabaseWrapper], None]) -> str:
+        create_database(scratch)
+        migrate(scratch)
+        return ""
+
+    def contents(self, connection: BaseDatabaseWrapper) -> Contents:
+        with connection.cursor() as cursor:
+            return contents_of(cursor, own_schemas(cursor))
+
+    def keep(self, scratch: BaseDatabaseWrapper, fingerprint: str, script: str) -> None:
+        """Closed to everybody first, and called a template last."""
+        scratch.close()
+        name = name_of(scratch)
+        with scratch._nodb_cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {quoted(scratch, name)} ALLOW_CONNECTIONS false")
+            cursor.execute(END_SESSIONS, [name])  # those that a pool keeps
+            template = quoted(scratch, template_name(fingerprint))
+            cursor.execute(f"ALTER DATABASE {quoted(scratch, name)} RENAME TO {template}")
+
+    def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:
+        with scratch._nodb_cursor() as cursor:
+            cursor.execute(EVERY_TEMPLATE, [template_name(""), template_name(fingerprint)])
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"DROP DATABASE IF EXISTS {quoted(scratch, name)} WITH (FORCE)")
+
+    def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
+        with session_of(source) as reader, session_of(target) as writer:
+            schemas = own_schemas(reader)
+            copy_rows(reader, writer, dict(zip(schemas, schemas, strict=True)), without)
+
+
+def template_name(fingerprint: str) -> str:
+    return f"{databases.TENANT_DATABASE_PREFIX}__template_{fingerprint}"
+
+
+@contextmanager
+def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
+    """A cursor on a session of its own, whatever transaction ``connection`` is in."""
+    session = connection.copy()
+    session.settings_dict["OPTIONS"].pop("pool", None)
+    try:
+        with session.cursor() as cursor:
+            yield cursor
+    finally:
+        session.close()
