@@ -38,6 +38,7 @@ with ThreadPoolExecutor(16) as pool:
 print("at most", max(counts))
 """
 
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with postgresql_cluster() as cluster:
