@@ -34,9 +34,9 @@ pytestmark = pytest.mark.once
 HOSTILE = 'Tom\'s "Shop" \\ \\n 🛒 café {{ x }} {% y %} ${HOME} # <b> %s'
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input")
 
-# Words that only make sense in one topology; a project must not show that others exist.
 # PostgreSQL's own word.
 OF_TRIGGERS = "'REPLICA'"
+# Words that only make sense in one topology; a project must not show that others exist.
 TRACES = {
     "app-split": ["tenant", "replica"],
     "primary-replica": ["tenant", "app-split", "app_split", "AppSplit", "DATABASE_APPS_MAPPING"],
