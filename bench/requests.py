@@ -98,9 +98,8 @@ def make_project(folder: Path, url: str, isolation: str) -> Path:
 
 def measure(project: Path, **environment: str) -> float:
     """Microseconds a request."""
-    return float(
-        run(project, "-c", MEASURE, str(TENANTS), **{"DJANGO_SETTINGS_MODULE": "config.settings"}, **environment)
-    )
+    environment.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    return float(run(project, "-c", MEASURE, str(TENANTS), **environment))
 
 
 def run(project: Path, *arguments: str, **environment: str) -> str:
