@@ -20,7 +20,8 @@ from tenant_projects import (
 FIRST = "plain Django, one database"
 OUR_SCHEMAS, WARM, POOLED = "ours, schemas", "ours, databases, all warm", "ours, databases, PgBouncer, a fifth warm"
 THREADS = (1, 4)
-Turn = dict[str, float]
+Ratios = dict[str, float]
+Cost = tuple[float, float]  # of a request: the time it took, and how much of that it had a processor; microseconds
 
 
 def measure_requests(found: Projects, tenants: int, turns: int, pooled: str) -> list[Aim]:
@@ -65,23 +66,25 @@ def serving(found: Projects, name: str, way: Way) -> Iterator[subprocess.Popen[s
             server.kill()
 
 
-def measure(servers: dict[str, subprocess.Popen[str]], tenants: int, threads: int, turns: int) -> Turn:
-    """Each way's requests a second, relative to the first's."""
+def measure(servers: dict[str, subprocess.Popen[str]], tenants: int, threads: int, turns: int) -> Ratios:
+    """Each way's requests a second, relative to the first's. On a busy machine the processor's time is the steadier."""
     for server in servers.values():
         ask(server, tenants, threads)  # from here on it is warm
     found = [{name: ask(server, tenants, threads) for name, server in servers.items()} for _ in range(turns)]
-    ratios = {name: statistics.median(turn[FIRST] / turn[name] for turn in found) for name in servers}
+    ratios = {name: statistics.median(turn[FIRST][0] / turn[name][0] for turn in found) for name in servers}
+    worked = {name: statistics.median(turn[FIRST][1] / turn[name][1] for turn in found) for name in servers}
     print(f"\na request for one of {tenants} tenants, {threads} at once")
     for name, ratio in ratios.items():
-        cost = statistics.median(turn[name] for turn in found)
-        print(f"{name:>42}: {cost:6.0f} us, {ratio:5.2f} of the first's requests a second")
+        cost = statistics.median(turn[name][0] for turn in found)
+        steady = f"{worked[name]:5.2f} by processor"
+        print(f"{name:>42}: {cost:6.0f} us, {ratio:5.2f} of the first's requests a second, {steady}")
     return ratios
 
 
-def ask(server: subprocess.Popen[str], tenants: int, threads: int) -> float:
-    """Microseconds a request."""
+def ask(server: subprocess.Popen[str], tenants: int, threads: int) -> Cost:
     print(tenants, threads, file=server.stdin, flush=True)
-    return float(server.stdout.readline())
+    spent, worked = map(float, server.stdout.readline().split())
+    return spent, worked
 
 
 def show_sessions(found: Projects, ways: dict[str, Way], tenants: int) -> None:

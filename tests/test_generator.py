@@ -34,6 +34,8 @@ pytestmark = pytest.mark.once
 HOSTILE = 'Tom\'s "Shop" \\ \\n 🛒 café {{ x }} {% y %} ${HOME} # <b> %s'
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input")
 
+# PostgreSQL's own word.
+OF_TRIGGERS = "'REPLICA'"
 # Words that only make sense in one topology; a project must not show that others exist.
 TRACES = {
     "app-split": ["tenant", "replica"],
@@ -143,7 +145,7 @@ def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], comb
         f"{name}: {line.strip()}"
         for name, text in [(name, f"{name}\n{text}") for name, text in texts_of(fresh(**combination._asdict()))]
         for line in text.splitlines()
-        if words.search(line) and "tenant_isolation" not in line
+        if words.search(line.replace(OF_TRIGGERS, "")) and "tenant_isolation" not in line
     ]
     assert traces == []
 
@@ -151,7 +153,7 @@ def test_shows_no_trace_of_the_other_topologies(fresh: Callable[..., Path], comb
 # Words that only make sense in one isolation.
 ISOLATION_WORDS = {
     "database": {"place_of", "database of its own: its shop", "tenants' databases are on the same server"},
-    "schema": {"search_path", "dbrouting.schemas", "PostgreSQL schema"},
+    "schema": {"SET LOCAL search_path", "dbrouting.schemas", "PostgreSQL schema"},
 }
 
 

@@ -77,7 +77,7 @@ class Crowd:
         self.project = project
         self.databases = databases
         self.environment = {**databases.environment, "DJANGO_DEBUG": "False", "DJANGO_USE_HTTPS": "False"}
-        self.environment |= {"DJANGO_ALLOWED_HOSTS": ".localhost", "TENANT_MAX_CONNECTIONS": "20"}
+        self.environment |= {"DJANGO_ALLOWED_HOSTS": ".localhost", "TENANT_MAX_CONNECTIONS": "50"}
         shutil.copytree(SITE, project / SITE.name)
         manage(project, "bootstrap", **self.environment)
         self._run("make", str(len(TENANTS)))
@@ -159,7 +159,7 @@ def test_every_row_that_a_request_finds_is_its_tenants_own(
     assert {place.rpartition("_")[2] == name for place, name in crowd.customers()} == {True}
 
 
-@every_isolation
+@variants([Combination("subdomain-tenant", "postgresql", "schema")])
 @pytest.mark.parametrize(("server", "settings"), [("uvicorn", "of_thread"), ("gunicorn", "of_process")])
 def test_a_tenant_that_requests_share_is_seen_by_this_test(
     crowds: Callable[[Combination], Crowd], combination: Combination, server: str, settings: str, tmp_path: Path

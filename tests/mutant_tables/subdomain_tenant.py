@@ -340,22 +340,22 @@ MIDDLEWARE = (
     Mutant(
         "each request looks its host up",
         "dbrouting/middleware.py",
-        "        sites.put(hosts[0], found)\n",
+        "        sites.put(hosts[0], found, times_cleared)\n",
         "",
         "one query more for each request",
     ),
     Mutant(
         "only sites are remembered",
         "dbrouting/middleware.py",
-        "        sites.put(hosts[0], found)\n",
-        "        if found:\n            sites.put(hosts[0], found)\n",
+        "        sites.put(hosts[0], found, times_cleared)\n",
+        "        if found:\n            sites.put(hosts[0], found, times_cleared)\n",
         "who asks for unknown hosts asks the database each time",
     ),
     Mutant(
         "a host is remembered without its www.",
         "dbrouting/middleware.py",
-        "sites.put(hosts[0], found)",
-        "sites.put(hosts[-1], found)",
+        "sites.put(hosts[0], found, times_cleared)",
+        "sites.put(hosts[-1], found, times_cleared)",
         "www. of a host is looked up for each request, and a site at www. alone is shown without it",
     ),
     Mutant(

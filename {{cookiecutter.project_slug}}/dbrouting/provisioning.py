@@ -99,7 +99,7 @@ class Server:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE", self.how_to_drop)
+        self._execute(connection, "DROP DATABASE IF EXISTS", self.how_to_drop)
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:

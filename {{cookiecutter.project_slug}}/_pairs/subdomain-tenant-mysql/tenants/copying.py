@@ -63,7 +63,7 @@ def copy_table(reader: CursorWrapper, writer: CursorWrapper, table: str, columns
 def streamed(reader: CursorWrapper, query: str) -> Iterator[str]:
     """The query's only column, row by row: Django's cursors, and the driver's own, would fetch them all at once."""
     driver = import_module("MySQLdb")  # whichever calls itself so
-    with reader.db.connection.cursor(driver.cursors.SSCursor) as cursor:
+    with reader.db.wrap_database_errors, reader.db.connection.cursor(driver.cursors.SSCursor) as cursor:
         cursor.execute(query)
         for (row,) in cursor:
             if row is None:

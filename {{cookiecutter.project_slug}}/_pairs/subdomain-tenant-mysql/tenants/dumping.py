@@ -14,7 +14,7 @@ TABLES = """SELECT table_name FROM information_schema.tables
     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' ORDER BY table_name"""
 COLUMNS = """SELECT column_name, data_type FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = %s AND extra NOT LIKE '%% GENERATED%%' ORDER BY column_name"""
-BYTES = ("bit", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry")
+BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry")
 
 
 @contextmanager
@@ -67,6 +67,8 @@ def insertion(cursor: CursorWrapper, table: str, columns: dict[str, str], rows: 
 
 
 def literal(column: str, kind: str) -> str:
+    if kind == "bit":
+        return f"IF({column} IS NULL, 'NULL', CONCAT('b''', BIN({column}), ''''))"
     if kind in BYTES:
         return f"IF({column} IS NULL, 'NULL', CONCAT('x''', HEX({column}), ''''))"
     return f"CONVERT(QUOTE({f'CAST({column} AS DOUBLE)' if kind == 'float' else column}) USING utf8mb4)"

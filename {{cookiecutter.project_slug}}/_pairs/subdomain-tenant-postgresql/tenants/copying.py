@@ -126,6 +126,7 @@ def empty(writer: CursorWrapper, tables: list[Relation]) -> None:
 def copy_table(reader: CursorWrapper, source: Relation, writer: CursorWrapper, target: Relation) -> None:
     columns = f"({source.columns})" if source.columns else ""
     with (
+        writer.db.wrap_database_errors,  # which Django does for statements
         reader.copy(f"COPY {address(reader, source)} {columns} TO STDOUT") as rows,
         writer.copy(f"COPY {address(writer, target)} {columns} FROM STDIN") as copy,
     ):

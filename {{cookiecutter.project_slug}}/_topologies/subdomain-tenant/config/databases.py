@@ -96,7 +96,7 @@ def static_routes() -> dict[str, str]:
     except ValueError:
         raise ImproperlyConfigured(f"DYNAMIC_DB_ROUTES in .env can't be read: {remedy}") from None
     for host, alias in written.items():
-        if not normalise_host(host) or alias == "default" or alias not in DATABASES:
+        if not normalise_host(host) or alias in ("default", "shared") or alias not in DATABASES:
             raise ImproperlyConfigured(f"DYNAMIC_DB_ROUTES in .env has {host}={alias}: {remedy}")
     return {normalise_host(host): alias for host, alias in written.items()}
 

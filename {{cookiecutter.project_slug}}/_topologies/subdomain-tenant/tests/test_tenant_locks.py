@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import connections
 
 import config.databases
 from config import engine
+from dbrouting.aliases import lent
 from dbrouting.provisioning import SQLite
 from dbrouting.targets import get_targets
 from tenants.errors import TenantBusyError
@@ -102,14 +104,13 @@ def test_migrate_takes_the_same_lock() -> None:
     assert "at work on 'tenant_initech'" in str(refused)
 
 
-@pytest.mark.skipif("sqlite" not in engine.ENGINE, reason="only SQLite's locks are files")
-def test_a_lock_leaves_no_file_and_who_opened_it_meanwhile_is_not_fooled(
-    tmp_path: Path,
-) -> None:
-    lock_file = tmp_path / f"{PREFIX}_initech.sqlite3.lock"
-    with tenant_lock("tenant_initech"):
-        SQLite().drop(connections["tenant_initech"])
+def test_the_lock_of_a_file_leaves_nothing_and_who_opened_it_meanwhile_is_not_fooled(tmp_path: Path) -> None:
+    lock_file = tmp_path / "initech.sqlite3.lock"
+    config = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "initech.sqlite3")}
+    with lent(config) as alias, ExitStack() as first, ExitStack() as second:
+        assert SQLite().lock(connections[alias], first)
+        SQLite().drop(connections[alias])
         assert lock_file.exists()
-        assert isinstance(elsewhere(lambda: take("tenant_initech")), TenantBusyError)
+        assert not SQLite().lock(connections[alias], second)
 
     assert not lock_file.exists()

@@ -42,7 +42,7 @@ class Schema(PostgreSQL):
         connection.close()
         with outside_schemas(connection) as cursor:
             cursor.execute(END_HOLDERS, [self.name(connection)])
-        self._execute(connection, "DROP SCHEMA", "CASCADE")
+        self._execute(connection, "DROP SCHEMA IF EXISTS", "CASCADE")
 
     def names(self, connection: BaseDatabaseWrapper) -> set[str]:
         with outside_schemas(connection) as cursor:
