@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from dbrouting.provisioning import quoted
@@ -20,7 +20,7 @@ BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "g
 @contextmanager
 def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor on a session of its own, whose settings go with it."""
-    session = connection.copy()
+    session = connection.copy(alias=NO_DB_ALIAS)  # not one of the stock's, which others get next
     try:
         with session.cursor() as cursor:
             cursor.execute(PREPARE)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import DatabaseError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from config import databases
@@ -76,7 +76,7 @@ def template_name(fingerprint: str) -> str:
 @contextmanager
 def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor on a session of its own, whatever transaction ``connection`` is in."""
-    session = connection.copy()
+    session = connection.copy(alias=NO_DB_ALIAS)  # not one of the stock's, which others get next
     session.settings_dict["OPTIONS"].pop("pool", None)
     try:
         with session.cursor() as cursor:
