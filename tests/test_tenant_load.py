@@ -5,8 +5,7 @@ import random
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,8 @@ TENANTS = [f"t{number}" for number in range(50)]
 AT_ONCE = 200
 REQUESTS = 600
 
-SYNC = {
+# View → how many names it gives: its own tenant's, so many times.
+VIEWS = {
     "in_a_view": 3,
     "in_sql": 1,
     "in_a_stream": 3,
@@ -35,8 +35,6 @@ SYNC = {
     "in_an_executor": 3,
     "in_a_log": 1,
     "in_writing": 1,
-}
-ASYNC = {
     "in_a_coroutine": 3,
     "in_a_loop": 1,
     "routed_in_the_loop": 1,
@@ -47,8 +45,6 @@ ASYNC = {
     "in_an_async_stream": 3,
     "in_the_cache_async": 1,
 }
-# View → how many names it gives: its own tenant's, so many times.
-VIEWS = SYNC | ASYNC
 
 every_isolation = variants([one for one in COMBINATIONS if one.topology == "subdomain-tenant"])
 
@@ -80,21 +76,15 @@ class Crowd:
         self.environment |= {"DJANGO_ALLOWED_HOSTS": ".localhost", "TENANT_MAX_CONNECTIONS": "50"}
         shutil.copytree(SITE, project / SITE.name)
         manage(project, "bootstrap", **self.environment)
-        self._run("make", str(len(TENANTS)))
+        run(project, "python", "-m", f"{SITE.name}.make", str(len(TENANTS)), **self.environment_of("ours"))
 
-    def _run(self, module: str, *words: str) -> str:
-        environment = self.environment | {"DJANGO_SETTINGS_MODULE": f"{SITE.name}.ours"}
-        return run(self.project, "python", "-m", f"{SITE.name}.{module}", *words, **environment)
-
-    @contextmanager
-    def served(self, server: str, settings: str, log: Path) -> Iterator[str]:
-        port = free_port()
-        environment = self.environment | {"DJANGO_SETTINGS_MODULE": f"{SITE.name}.{settings}"}
-        with serving(self.project, serving_by(server, port), port, log, **environment) as address:
-            yield address
+    def environment_of(self, settings: str) -> dict[str, str]:
+        return {**self.environment, "DJANGO_SETTINGS_MODULE": f"{SITE.name}.{settings}"}
 
     def answers(self, server: str, settings: str, log: Path) -> list[Answer]:
-        with self.served(server, settings, log) as address:
+        port = free_port()
+        command = serving_by(server, port)
+        with serving(self.project, command, port, log, **self.environment_of(settings)) as address:
             return asyncio.run(ask_all(address))
 
     def customers(self) -> set[tuple[str, str]]:
