@@ -9,6 +9,9 @@ from dbrouting.tenant_backend.wrapper import Stocked
 
 Session = Connection[Any]
 
+# What the driver remembers of a session, as the next borrower expects it. To set one costs as much as to ask the server.
+DRIVERS_OWN = {"autocommit": True, "read_only": None, "deferrable": None, "isolation_level": None}
+
 
 class DatabaseWrapper(Stocked, base.DatabaseWrapper):
     connection: Session | None
@@ -31,9 +34,11 @@ class DatabaseWrapper(Stocked, base.DatabaseWrapper):
 
     def leave(self, connection: Session) -> bool:
         """Without asking the server, if no transaction is open."""
-        connection.rollback()
-        connection.autocommit = True
-        connection.read_only = connection.deferrable = connection.isolation_level = None  # the driver's own memory
+        if connection.info.transaction_status != pq.TransactionStatus.IDLE:
+            connection.rollback()
+        for setting, value in DRIVERS_OWN.items():
+            if getattr(connection, setting) != value:
+                setattr(connection, setting, value)
         return not connection.closed
 
     def is_idle(self) -> bool:

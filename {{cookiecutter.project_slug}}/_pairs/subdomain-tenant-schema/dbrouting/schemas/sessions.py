@@ -77,7 +77,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 def clean_and_enter(session: Session, name: str, variable: str) -> None:
     """Outside any transaction, for a rollback would undo it."""
-    session.autocommit = True
+    if not session.autocommit:
+        session.autocommit = True
     with ClientCursor(session) as cursor:
         cursor.execute(ENTER, {"name": name})
         while cursor.nextset():
