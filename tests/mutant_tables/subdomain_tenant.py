@@ -416,6 +416,7 @@ LOOKUP_AND_CACHE = (
         "            self._nobodys.pop(host, None)\n",
         "",
         "the answer that there is none stays",
+        survives="sites are looked at first, and the other answer is pushed out by its like in time",
     ),
     Mutant(
         "a site that is gone is still known",
