@@ -317,11 +317,11 @@ MIDDLEWARE = (
         "a suspended tenant goes on",
     ),
     Mutant(
-        "the table wins over a static route",
+        "the base domain wins over a static route",
         "dbrouting/middleware.py",
         "        if alias := settings.DYNAMIC_DB_ROUTES.get(host):",
-        "        if not sites.get(host) and (alias := settings.DYNAMIC_DB_ROUTES.get(host)):",
-        "a row of the table takes a host over that the settings gave away",
+        "        if host != settings.TENANT_BASE_DOMAIN and (alias := settings.DYNAMIC_DB_ROUTES.get(host)):",
+        "who was at the base domain before there were tenants is there no more",
     ),
     Mutant(
         "static routes are not looked at",
@@ -416,6 +416,7 @@ LOOKUP_AND_CACHE = (
         "            self._nobodys.pop(host, None)\n",
         "",
         "the answer that there is none stays",
+        survives="sites are looked at first, and the other answer is pushed out by its like in time",
     ),
     Mutant(
         "a site that is gone is still known",
@@ -900,7 +901,7 @@ LIFE = (
         "a second run removes what the first is making",
     ),
     Mutant(
-        "a copy has the original's files only if they are asked for",
+        "a clone has no files",
         "tenants/services.py",
         "        copy_files(str(source.id), str(tenant.id))\n",
         "",

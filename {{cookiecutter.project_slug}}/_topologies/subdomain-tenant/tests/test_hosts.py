@@ -142,6 +142,12 @@ def test_a_host_is_served_by_its_site(host: str, whose: str) -> None:
 
 
 @pytest.mark.no_tenant
+def test_the_settings_may_give_the_base_domain_to_a_tenant(settings: LazySettings, acme: CurrentTenant) -> None:
+    settings.DYNAMIC_DB_ROUTES = {settings.TENANT_BASE_DOMAIN: acme.alias}
+    assert "Made for acme" in visit(settings.TENANT_BASE_DOMAIN, "/").content.decode()
+
+
+@pytest.mark.no_tenant
 @pytest.mark.parametrize(
     ("host", "queries"),
     [
