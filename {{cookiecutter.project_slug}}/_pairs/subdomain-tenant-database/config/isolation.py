@@ -30,5 +30,7 @@ def tenant_config(server: dict[str, Any], name: str, shared: dict[str, Any]) -> 
 def place_of(config: dict[str, Any]) -> tuple[str, str, str]:
     """What tells a database from every other: server and name. A file is on no server, and may be named by a URI."""
     name = config["NAME"]
+    if config.get("HOST"):
+        return config["HOST"], str(config.get("PORT", "")), name
     path = unquote(urlsplit(name).path) if name.startswith("file:") else name
     return config.get("HOST", ""), str(config.get("PORT", "")), os.path.normpath(BASE_DIR / path)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from psycopg import ClientCursor, NotSupportedError, OperationalError
+from psycopg import NotSupportedError, OperationalError, pq
 
 from dbrouting.schemas.transactions import TransactionCursor
 from dbrouting.tenant_backend import base
@@ -24,8 +24,9 @@ from dbrouting.tenant_backend.base import Session
 # One message, so one round trip, which also shows that the session is alive and that the schema is there. What comes
 # before the SELECT is DISCARD ALL in words that may stand beside others.
 ENTER = """CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS;
-    DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_advisory_unlock_all(), pg_backend_pid(), current_setting('search_path'),
-    set_config('search_path', quote_ident(%(name)s), false), to_regnamespace(quote_ident(%(name)s))"""
+    DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_backend_pid(), current_setting('search_path'),
+    set_config('search_path', quote_ident('{name}'), false), to_regnamespace(quote_ident('{name}')),
+    pg_advisory_unlock_all()"""
 
 # PostgreSQL cuts a longer name, so that two tenants could mean the same schema.
 _NAME = re.compile(r"(?!pg_|public$|information_schema$)[a-z][a-z0-9_]{0,62}")
@@ -76,15 +77,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def clean_and_enter(session: Session, name: str, variable: str) -> None:
-    """Outside any transaction, for a rollback would undo it."""
-    if not session.autocommit:
-        session.autocommit = True
-    with ClientCursor(session) as cursor:
-        cursor.execute(ENTER, {"name": name})
-        while cursor.nextset():
-            pass
-        _, process, path, _, schema = cursor.fetchone() or (None, 0, "", "", None)
-    if path or process != session.info.backend_pid:
+    """Outside any transaction, for a rollback would undo it.
+
+    By libpq itself: the driver would read the answer of each statement, and only the last says something.
+    """
+    answer = session.pgconn.exec_(ENTER.format(name=name).encode())
+    if answer.status != pq.ExecStatus.TUPLES_OK:
+        raise OperationalError(answer.get_error_message())
+    process, path, _, schema = (answer.get_value(0, column) for column in range(4))
+    if path or process != str(session.info.backend_pid).encode():
         raise OperationalError(
             f"a PgBouncer between this process and the server hands each transaction another session, and the URL in "
             f"{variable} doesn't say so: add pgbouncer=true to it"

@@ -5,7 +5,7 @@ leads; one that nobody uses serves the next who needs its place, and makes room 
 """
 
 import os
-import selectors
+import select
 import socket
 import threading
 import time
@@ -25,7 +25,14 @@ WAIT_SECONDS = 5
 IDLE_SECONDS = 60
 # How long a server may take to end a session.
 GOODBYE_SECONDS = 1
-Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)  # which, unlike select(), takes any number
+
+
+def is_readable(number: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()  # which, unlike select(), takes any number
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,7 @@ class Line:
             return True
         if number < 0:
             return False
-        with Selector() as selector:
-            selector.register(number, selectors.EVENT_READ)
-            return not selector.select(0)
+        return not is_readable(number)
 
     def hang_up(self) -> None:
         """Return when the server has ended the session too: until then it counts against the limits there."""
