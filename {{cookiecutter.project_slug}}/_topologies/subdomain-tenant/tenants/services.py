@@ -26,7 +26,6 @@ from tenants.errors import TenantError
 from tenants.locks import tenant_lock
 from tenants.models import Domain, Tenant
 from tenants.places import copy_place, drop_place, make_place, place_exists
-from tenants.schema_state import record_migrations
 from tenants.validators import validate_name
 
 State = Tenant.State
@@ -91,7 +90,6 @@ def make(name: str, hosts: Sequence[str], fill: Callable[[Tenant], None], state:
         tenant = announce(name, key, hosts or [default_host(name)])
         with removed_on_failure(tenant):
             fill(tenant)
-            record_migrations(tenant.alias)
             let_go(tenant.alias)
             with locked(tenant) as row:
                 row.state = state

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.core.management.commands import migrate
 from django.db import OperationalError, ProgrammingError, connections, router
@@ -26,7 +28,6 @@ from django.test import Client
 import config.databases
 from accounts.models import User
 from catalogue.models import Product
-from config import engine
 from dbrouting.aliases import migratable_aliases
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, drop_database
@@ -49,16 +50,11 @@ PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{os.environ.get('PYTES
 
 
 @pytest.fixture(autouse=True)
-def _room_for_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """What a test makes is beside the project's own databases, and gone after it."""
-    name = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections["tenant_acme"].settings_dict["NAME"]
-    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(name)}
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
+def _nothing_stays(room_for_tenants: None) -> Iterator[None]:
     yield
     for name in ("initech", "initech_2"):
         drop_database(connection_of(name))
-        del connections[alias_of(name)]  # the next test's is in another folder
+        del connections[alias_of(name)]
 
 
 def connection_of(name: str) -> BaseDatabaseWrapper:
@@ -383,6 +379,21 @@ def test_a_closed_tenant_can_be_cloned(copies: list[tuple[str, str]]) -> None:
 
     assert clone_tenant(services.get_tenant("acme"), "initech").is_active
     assert not services.get_tenant("acme").is_active
+
+
+def test_a_clone_has_the_uploads_of_the_original_until_it_is_deleted(
+    copies: list[tuple[str, str]], acme: CurrentTenant, settings: LazySettings, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT, settings.TENANT_LOOKUP_SECONDS = tmp_path, 0
+    with tenant_context(acme):
+        default_storage.save("logo.txt", ContentFile("A"))
+
+    clone = clone_tenant(services.get_tenant("acme"), "initech")
+    with tenant_context(clone), default_storage.open("logo.txt") as logo:
+        assert logo.read() == b"A"
+
+    delete_tenant(clone)
+    assert [path.name for path in tmp_path.iterdir()] == [acme.id]
 
 
 def test_a_clone_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
