@@ -217,6 +217,11 @@ def test_parameters_that_the_server_binds_are_refused() -> None:
         "/* first */ END; -- then\nSELECT owner FROM note",
         b"ABORT; SELECT 1",
         "PREPARE TRANSACTION 'x'; SELECT 1",
+        r"SELECT E'it\'s'; COMMIT; SELECT ' '",
+        "/* outer /* inner */ ' */ COMMIT; SELECT ' '",
+        "/*/*/*/*/*/* ' */*/*/*/*/*/ COMMIT; SELECT ' '",
+        "SELECT 1 AS one$$; COMMIT; SELECT 2 AS two$$",
+        "SELECT 1 --\r; COMMIT; SELECT 2",
     ],
 )
 def test_a_text_that_ends_the_transaction_before_its_own_end_is_refused(tenant: Any, text: str) -> None:
@@ -233,6 +238,7 @@ def test_a_text_that_ends_the_transaction_before_its_own_end_is_refused(tenant: 
         "SELECT '; commit; ', \"; end; \" -- ; commit;\n; SELECT 1",
         "CREATE FUNCTION f() RETURNS void AS $body$ BEGIN PERFORM 1; END; $body$ LANGUAGE plpgsql; SELECT 1",
         "SELECT CASE WHEN true THEN 1 END; SELECT 2",
+        r"SELECT E'\'; COMMIT; ', e'\\'; SELECT 1 /* ; COMMIT; /* inner */ ; COMMIT; */",
     ],
 )
 def test_a_text_that_does_not_is_executed(text: str) -> None:

@@ -4,6 +4,7 @@ They are when Django closes those it lists: where a request begins and where it 
 to, an executor's for instance, has no such end: it keeps the last one it used.
 """
 
+import os
 import threading
 
 from django.core.signals import request_finished, request_started
@@ -36,6 +37,18 @@ def close_old_connections(**kwargs: object) -> None:
             del connections[alias]
 
 
+def leave_to_parent() -> None:
+    """Begin a forked process without connections: to close one would speak in the parent's session, and end its work.
+
+    The parent's stock still holds them here, so that they aren't closed as garbage either.
+    """
+    for alias in tuple(opened_here()):
+        opened_here().discard(alias)
+        del connections[alias]
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork() on Windows
+    os.register_at_fork(after_in_child=leave_to_parent)
 connection_created.connect(note_connection)
 request_started.connect(close_old_connections)
 request_finished.connect(close_old_connections)

@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError
 
 from dbrouting.tenant_backend import stock as stock_module
-from dbrouting.tenant_backend.stock import Stock, stock
+from dbrouting.tenant_backend.stock import Loan, Stock, stock
 
 
 class Connection:
@@ -201,6 +201,36 @@ def test_what_a_borrower_leaves_behind_is_closed_for_the_next_one(borrower: Borr
 
     assert borrower.take("acme") is not left
     assert not left.is_open
+
+
+def test_what_was_left_behind_is_looked_for_while_others_are_opening_theirs(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_open, is_opening, is_lent = (threading.Event() for _ in range(3))
+
+    def open_slowly() -> Connection:
+        is_opening.set()
+        may_open.wait(5)
+        return borrower.open()
+
+    def take_slowly() -> None:
+        borrower.stock.take(borrower, "initech", open_slowly, fileno)
+        is_lent.set()
+
+    def look_slowly(loan: Loan) -> bool:
+        may_open.set()
+        is_lent.wait(0.05)
+        return False
+
+    borrower.take("acme")
+    borrower.take("globex")
+    monkeypatch.setattr(Loan, "is_forgotten", look_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(take_slowly)
+        is_opening.wait(5)
+        with pytest.raises(OperationalError, match="All 3 connections"):
+            borrower.take("hooli")
+        other.result()
 
 
 def test_a_place_is_left_by_all_that_nobody_uses(borrower: Borrower) -> None:

@@ -1,5 +1,6 @@
 """A request closes the connections it opened to its tenant; who goes from tenant to tenant keeps one."""
 
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +9,13 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import request_finished
+from django.core.signals import request_finished, request_started
 from django.db.backends.sqlite3 import base
 from django.db.utils import ConnectionHandler
 
 from dbrouting import mapping, tenant_connections
 from dbrouting.mapping import DatabaseMapping
-from dbrouting.tenant_backend import wrapper
+from dbrouting.tenant_backend import stock, wrapper
 
 ONE, OTHER = "tenant_one", "tenant_other"
 
@@ -87,3 +88,23 @@ def test_what_is_open_stays_open_while_another_tenant_is_visited(databases: Conn
         assert cursor.fetchone() == (1,)
 
     assert databases[OTHER].connection is not None
+
+
+def test_a_forked_process_leaves_its_parents_connections_alone(
+    databases: ConnectionHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a server that loads the application first and forks then, else the first request of each worker fails."""
+    parents = databases[ONE]
+    parents.ensure_connection()
+    with monkeypatch.context() as child:
+        child.setattr(stock, "_stocks", dict(stock._stocks))
+        child.setattr(os, "getpid", lambda: -1)
+        tenant_connections.leave_to_parent()
+
+        request_started.send(sender=None)
+        databases[ONE].ensure_connection()
+
+        assert databases[ONE].connection is not parents.connection
+        databases[ONE].close()
+    assert parents.is_usable()
+    parents.close()

@@ -19,8 +19,12 @@ class DatabaseWrapper(Stocked, base.DatabaseWrapper):
         return cursor.cursor.connection is None
 
     def leave(self, connection: Any) -> bool:
-        """A session that failed is not kept: its database may be gone, and one of that name made since."""
+        """A session that failed is not kept: its database may be gone, and one of that name made since.
+
+        After a USE in SQL the next borrower would be in another tenant's database, and nothing else would tell.
+        """
         connection.rollback()
+        connection.select_db(self.settings_dict["NAME"])
         return self.autocommit and not self.errors_occurred
 
     def init_connection_state(self) -> None:

@@ -8,8 +8,15 @@ from typing import Any, Protocol, Self
 from django.db.backends.postgresql.base import CursorMixin
 from psycopg import ClientCursor, Copy, NotSupportedError, pq, sql
 
-# Text in which a word is no keyword.
-_QUOTED = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
+# PostgreSQL's comments may have others in them. These have some at most one deep.
+_INNER_COMMENT = r"/\*(?:(?!/\*|\*/).)*\*/"
+_COMMENT = rf"/\*(?:{_INNER_COMMENT}|(?!/\*|\*/).)*\*/"
+# Text in which a word is no keyword. A name may have a $ in it, and a string after E a quote behind a backslash.
+_QUOTED = re.compile(
+    rf"""--[^\r\n]*|{_COMMENT}|(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'"""
+    r"""|"[^"]*"|(?<![\w$])\$((?:[^\W\d]\w*)?)\$.*?\$\1\$""",
+    re.DOTALL,
+)
 # A statement that ends the transaction, and another after it.
 _ENDS_IN_THE_MIDDLE = re.compile(
     r"(?:^|;)\s*(?:commit|end|abort|prepare\s+transaction|rollback(?!(\s+\w+)?\s+to\b))\b[^;]*;\s*\S", re.IGNORECASE
@@ -95,7 +102,8 @@ def refuse_an_end_in_the_middle(query: Any) -> None:
     """What comes after it in the same message would run without a path."""
     text = query.as_string() if isinstance(query, sql.Composable) else query
     text = text.decode() if isinstance(text, bytes) else text
-    if ";" in text and _ENDS_IN_THE_MIDDLE.search(_QUOTED.sub(" ", text)):
+    bare = _QUOTED.sub(" ", text) if ";" in text else ""
+    if "/*" in bare or _ENDS_IN_THE_MIDDLE.search(bare):
         raise NotSupportedError(
             "A transaction ends in the middle of this text, and behind PgBouncer the rest would not be in the tenant's "
             "schema. Execute one statement at a time."

@@ -107,7 +107,9 @@ class Stock:
         try:
             for one in surplus:
                 one.hang_up()
-            return self._lend(Line(place, open_one(), fileno), borrower), False
+            line = Line(place, open_one(), fileno)
+            with self._changed:
+                return self._lend(line, borrower), False
         finally:
             self._changed_by(1)
 
