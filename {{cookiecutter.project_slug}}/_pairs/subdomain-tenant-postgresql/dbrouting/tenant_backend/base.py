@@ -9,7 +9,7 @@ from dbrouting.tenant_backend.wrapper import Stocked
 
 Session = Connection[Any]
 
-# What the driver remembers of a session, as the next borrower expects it. To set one costs as much as to ask the server.
+# What the driver remembers of a session, as the next borrower expects it. To set one costs as much as to ask for it.
 DRIVERS_OWN = {"autocommit": True, "read_only": None, "deferrable": None, "isolation_level": None}
 
 
