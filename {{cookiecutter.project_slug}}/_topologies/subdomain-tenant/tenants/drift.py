@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from config import databases
 from dbrouting.aliases import is_listed, let_go
-from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, few
+from dbrouting.inspection.histories import Histories
 from dbrouting.inspection.records import differences_of_records
 from dbrouting.inspection.tables import FAMILIAR_TABLES, cache_tables, differences_of_tables, stray_tables
 from dbrouting.overrides import in_database
@@ -56,7 +56,7 @@ class Inspection:
     def __init__(self, tenants: list[Tenant]) -> None:
         self.tenants = tenants
         prefetch_related_objects(tenants, "domains")
-        self.blueprints = Blueprints()
+        self.histories = Histories()
         aliases = [tenant.alias for tenant in tenants if tenant.state not in UNFINISHED]
         self.places = places_beside(connections[aliases[0]]) if aliases else set()
         self.applied = applied_in_bulk(aliases)
@@ -94,13 +94,13 @@ class Inspection:
         if self.is_as_expected(tenant.alias, applied):
             return
         connection = connections[tenant.alias]
-        blueprint = self.blueprints.of(connection)
+        history = self.histories.of(connection)
         with connection.cursor() as cursor:
             names = set(connection.introspection.table_names(cursor))
-            if blueprint.contradictions:
-                yield from differences_of_records(tenant.alias, blueprint)
-            yield from differences_of_tables(blueprint, names, cursor)
-            yield from stray_tables(blueprint, names, cursor)
+            if history.contradictions:
+                yield from differences_of_records(tenant.alias, history)
+            yield from differences_of_tables(history, names, cursor)
+            yield from stray_tables(history, names, cursor)
 
     def is_as_expected(self, alias: str, applied: Applied) -> bool:
         """Whether its tables and columns are those that its migrations made: most are, and needn't be visited."""
@@ -110,7 +110,7 @@ class Inspection:
             connection = connections[alias]
             self._expected[applied] = frozenset(
                 (name, column.column)
-                for name, model in self.blueprints.of(connection).tables(connection).items()
+                for name, model in self.histories.of(connection).tables(connection).items()
                 for column in model._meta.local_concrete_fields
                 if column.column
             )

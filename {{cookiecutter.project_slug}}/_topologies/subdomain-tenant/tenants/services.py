@@ -17,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from dbrouting.aliases import let_go
 from dbrouting.hosts import normalise_host
 from dbrouting.per_tenant.files import copy_files, delete_files
-from dbrouting.per_tenant.sites import forget_alias
+from dbrouting.per_tenant.remembered_rows import forget_alias
 from dbrouting.provisioning import name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
