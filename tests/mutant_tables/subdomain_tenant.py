@@ -909,7 +909,7 @@ LIFE = (
     Mutant(
         "a tenant that isn't whole is copied",
         "tenants/services.py",
-        "        with locked(source) as row:\n            require_whole(row)\n        return make(",
+        "        with locked_row(source) as row:\n            require_whole(row)\n        return make(",
         "        return make(",
         "a clone of half a tenant is served",
     ),
@@ -973,8 +973,8 @@ LIFE = (
     Mutant(
         "a tenant that isn't whole is opened",
         "tenants/services.py",
-        "    with locked(tenant) as row:\n        require_whole(row)\n        if row.state == state:\n",
-        "    with locked(tenant) as row:\n        if row.state == state:\n",
+        "    with locked_row(tenant) as row:\n        require_whole(row)\n        if row.state == state:\n",
+        "    with locked_row(tenant) as row:\n        if row.state == state:\n",
         "resume_tenant serves what was half made",
     ),
     Mutant(
