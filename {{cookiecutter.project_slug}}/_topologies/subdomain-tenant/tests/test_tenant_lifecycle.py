@@ -2,14 +2,12 @@
 
 import builtins
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from io import StringIO
-from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +24,6 @@ from django.test import Client
 import config.databases
 from accounts.models import User
 from catalogue.models import Product
-from config import engine
 from dbrouting.aliases import migratable_aliases
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, drop_database
@@ -44,21 +41,14 @@ from tenants.targets import TenantTargets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
-# On MySQL the project's user may make only what is called so; processes that test at once share the server.
-PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-
 
 @pytest.fixture(autouse=True)
-def _room_for_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _nothing_left_over(room_for_tenants: None) -> Iterator[None]:
     """What a test makes is beside the project's own databases, and gone after it."""
-    name = tmp_path / "any.sqlite3" if "sqlite" in engine.ENGINE else connections["tenant_acme"].settings_dict["NAME"]
-    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(name)}
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
     yield
     for name in ("initech", "initech_2"):
         drop_database(connection_of(name))
-        del connections[alias_of(name)]  # the next test's is in another folder
+        del connections[alias_of(name)]
 
 
 def connection_of(name: str) -> BaseDatabaseWrapper:
@@ -287,7 +277,8 @@ def test_a_host_that_cannot_be_had_leaves_nothing(hosts: list[str]) -> None:
 def test_a_database_that_is_there_already_is_neither_used_nor_removed() -> None:
     create_database(connection_of("initech"))
 
-    with pytest.raises(TenantError, match=f"There is .*{PREFIX}_initech.* on the server already"):
+    place = f"{config.databases.TENANT_DATABASE_PREFIX}_initech"
+    with pytest.raises(TenantError, match=f"There is .*{place}.* on the server already"):
         create_tenant("initech")
 
     assert database_exists(connection_of("initech"))
@@ -476,7 +467,7 @@ def test_to_delete_a_tenant_its_name_is_typed(
 
     assert is_anything_left_of("initech") is not is_deleted
     lost = capsys.readouterr().out
-    assert re.search(rf"{PREFIX}_initech[^ ]*: \d+ tables, \d+ rows", lost)
+    assert re.search(rf"{config.databases.TENANT_DATABASE_PREFIX}_initech[^ ]*: \d+ tables, \d+ rows", lost)
     assert "initech.localhost" in lost
 
 
