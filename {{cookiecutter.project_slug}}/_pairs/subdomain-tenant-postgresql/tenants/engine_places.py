@@ -5,14 +5,14 @@ hundredths of a second; older ones need a checkpoint before and after it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from django.db import DatabaseError
-from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from config import databases
-from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted
+from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
 from tenants.contents import contents_of, own_schemas
 from tenants.copying import copy_rows
 from tenants.kinds import Contents
@@ -76,10 +76,5 @@ def template_name(fingerprint: str) -> str:
 @contextmanager
 def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor on a session of its own, whatever transaction ``connection`` is in."""
-    session = connection.copy(alias=NO_DB_ALIAS)  # not one of the stock's, which others get next
-    session.settings_dict["OPTIONS"].pop("pool", None)
-    try:
-        with session.cursor() as cursor:
-            yield cursor
-    finally:
-        session.close()
+    with closing(separate_session(connection)) as session, session.cursor() as cursor:
+        yield cursor
