@@ -73,7 +73,8 @@ def test_every_choice_has_an_overlay_and_every_overlay_a_choice() -> None:
     choices = {("_topologies", name) for name in TOPOLOGIES} | {("_engines", name) for name in ENGINES}
     assert folders == choices
     pairs = {name.split("/")[1] for name in skeleton_files() if name.startswith("_pairs/")}
-    others = [*ENGINES, *VARIABLES["tenant_isolation"]]
+    isolations = VARIABLES["tenant_isolation"]
+    others = [*ENGINES, *isolations, *(f"{engine}-{isolation}" for engine in ENGINES for isolation in isolations)]
     assert pairs <= {f"{topology}-{other}" for topology in TOPOLOGIES for other in others}
 
 

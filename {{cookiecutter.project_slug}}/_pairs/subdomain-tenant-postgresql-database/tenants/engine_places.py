@@ -13,11 +13,12 @@ from django.db.backends.utils import CursorWrapper
 
 from config import databases
 from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
-from tenants.contents import contents_of, own_schemas
+from tenants.contents import contents_of
 from tenants.copying import copy_rows
 from tenants.kinds import Contents
 
 NO_SUCH_DATABASE = "3D000"
+OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
 EVERY_TEMPLATE = "SELECT datname FROM pg_database WHERE datname ~ ('^' || %s || '[0-9a-f]{10}$') AND datname <> %s"
 
 
@@ -71,6 +72,12 @@ class Databases:
 
 def template_name(fingerprint: str) -> str:
     return f"{databases.TENANT_DATABASE_PREFIX}__template_{fingerprint}"
+
+
+def own_schemas(cursor: CursorWrapper) -> list[str]:
+    """All but those of the server."""
+    cursor.execute(OWN_SCHEMAS)
+    return [name for (name,) in cursor.fetchall()]
 
 
 @contextmanager
