@@ -11,15 +11,13 @@ from pathlib import Path
 
 PROJECT = Path.cwd()
 TOPOLOGY = {{"%r" | format(cookiecutter.topology)}}
+ENGINE, ISOLATION = {{"%r, %r" | format(cookiecutter.database_engine, cookiecutter.tenant_isolation)}}
 OVERLAYS = (
     PROJECT / "_topologies" / TOPOLOGY,
-    PROJECT / "_engines" / {{"%r" | format(cookiecutter.database_engine)}},
+    PROJECT / "_engines" / ENGINE,
 )
-# What a topology needs on one engine, or in one isolation, only; most pairs need nothing.
-PAIRS = tuple(
-    PROJECT / "_pairs" / f"{TOPOLOGY}-{choice}"
-    for choice in ({{"%r" | format(cookiecutter.database_engine)}}, {{"%r" | format(cookiecutter.tenant_isolation)}})
-)
+# What a topology needs on one engine, in one isolation, or on the one in the other, only; most need nothing.
+PAIRS = tuple(PROJECT / "_pairs" / f"{TOPOLOGY}-{choice}" for choice in (ENGINE, ISOLATION, f"{ENGINE}-{ISOLATION}"))
 SCAFFOLDING = ("_topologies", "_engines", "_pairs", "_includes")
 NEXT_STEPS = "NEXT_STEPS.txt"
 EMPTY_KEY = "DJANGO_SECRET_KEY="

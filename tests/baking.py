@@ -83,7 +83,7 @@ def files_of(project: Path) -> dict[str, bytes]:
 def overlays_of(combination: Combination) -> tuple[str, ...]:
     """The folders that a combination of answers chooses; most pairs have none."""
     topology, engine, isolation = combination
-    pairs = (f"_pairs/{topology}-{engine}/", f"_pairs/{topology}-{isolation}/")
+    pairs = (f"_pairs/{topology}-{choice}/" for choice in (engine, isolation, f"{engine}-{isolation}"))
     return f"_topologies/{topology}/", f"_engines/{engine}/", *pairs
 
 

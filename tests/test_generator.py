@@ -73,7 +73,8 @@ def test_every_choice_has_an_overlay_and_every_overlay_a_choice() -> None:
     choices = {("_topologies", name) for name in TOPOLOGIES} | {("_engines", name) for name in ENGINES}
     assert folders == choices
     pairs = {name.split("/")[1] for name in skeleton_files() if name.startswith("_pairs/")}
-    others = [*ENGINES, *VARIABLES["tenant_isolation"]]
+    isolations = VARIABLES["tenant_isolation"]
+    others = [*ENGINES, *isolations, *(f"{engine}-{isolation}" for engine in ENGINES for isolation in isolations)]
     assert pairs <= {f"{topology}-{other}" for topology in TOPOLOGIES for other in others}
 
 
@@ -185,6 +186,11 @@ def test_no_brace_is_left_over(project: Path) -> None:
         assert "cookiecutter." not in text, name
 
 
+def test_no_mark_of_a_merge_is_left_over(project: Path) -> None:
+    for name, text in texts_of(project):
+        assert re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", text, flags=re.MULTILINE) == [], name
+
+
 def test_no_brace_is_eaten(project: Path, combination: Combination) -> None:
     sources = ("", *overlays_of(combination))
     for name, text in texts_of(project):
@@ -248,6 +254,23 @@ def test_env_is_the_example_with_a_key_and_private(fresh: Callable[..., Path]) -
     assert [line for line in lines if line not in example] == [lines[example.index("DJANGO_SECRET_KEY=")]]
     assert len(lines[example.index("DJANGO_SECRET_KEY=")]) > len("DJANGO_SECRET_KEY=") + 50
     assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+
+
+def test_the_readme_lists_the_variables_that_the_settings_read(project: Path, combination: Combination) -> None:
+    code = "\n".join(
+        path.read_text("utf-8") for folder in ("config", "dbrouting") for path in (project / folder).glob("*.py")
+    )
+    read = set(re.findall(r'(?:env\.\w+|seconds|database)\((?:"[^"]*", )?"([A-Z_]+)"', code))
+    listed = set(
+        re.findall(
+            r"^\| `([A-Z_]+)` \|", (project / "README.md").read_text("utf-8").partition("## Settings")[2], re.MULTILINE
+        )
+    )
+    shown = set(re.findall(r"^(?:# )?([A-Z_]+)=", (project / ".env.example").read_text("utf-8"), re.MULTILINE))
+    of_servers = {"DATABASE_CONN_MAX_AGE"} if combination.database_engine == "sqlite" else set()
+    assert read - listed == of_servers
+    assert [name for name in listed | shown if name not in code] == []
+    assert shown <= listed
 
 
 # Baking over an existing project

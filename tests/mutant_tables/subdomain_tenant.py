@@ -13,7 +13,7 @@ FIRST = {
     "dbrouting/per_tenant/files.py": ("test_tenant_files.py",),
     "dbrouting/per_tenant/raw_sql.py": ("test_tenant_raw_sql.py",),
     "dbrouting/per_tenant/sessions.py": ("test_tenant_sessions.py",),
-    "dbrouting/per_tenant/sites.py": ("test_tenant_caches.py", "test_tenant_lifecycle.py"),
+    "dbrouting/per_tenant/remembered_rows.py": ("test_tenant_caches.py", "test_tenant_lifecycle.py"),
     "dbrouting/per_tenant/tokens.py": ("test_tenant_tokens.py",),
     "dbrouting/routers.py": ("test_tenant_routing.py", "test_routing_cases.py"),
     "dbrouting/schemas/sessions.py": ("test_tenant_schemas.py", "test_tenant_connections.py"),
@@ -779,14 +779,14 @@ BOUND_TO_A_SITE = (
     ),
     Mutant(
         "a content type is any owner's of its alias",
-        "dbrouting/per_tenant/sites.py",
+        "dbrouting/per_tenant/remembered_rows.py",
         "return tenant.id if tenant and tenant.alias == alias else None",
         "return None",
         "a tenant made anew under an old name has the old one's content types",
     ),
     Mutant(
         "what was deleted is remembered",
-        "dbrouting/per_tenant/sites.py",
+        "dbrouting/per_tenant/remembered_rows.py",
         "    content_types.forget(alias)\n",
         "",
         "the process remembers content types of tenants that are gone",
@@ -910,7 +910,7 @@ LIFE = (
     Mutant(
         "a tenant that isn't whole is copied",
         "tenants/services.py",
-        "        with locked(source) as row:\n            require_whole(row)\n        return make(",
+        "        with locked_row(source) as row:\n            require_whole(row)\n        return make(",
         "        return make(",
         "a clone of half a tenant is served",
     ),
@@ -974,8 +974,8 @@ LIFE = (
     Mutant(
         "a tenant that isn't whole is opened",
         "tenants/services.py",
-        "    with locked(tenant) as row:\n        require_whole(row)\n        if row.state == state:\n",
-        "    with locked(tenant) as row:\n        if row.state == state:\n",
+        "    with locked_row(tenant) as row:\n        require_whole(row)\n        if row.state == state:\n",
+        "    with locked_row(tenant) as row:\n        if row.state == state:\n",
         "resume_tenant serves what was half made",
     ),
     Mutant(

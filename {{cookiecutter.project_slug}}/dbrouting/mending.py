@@ -5,7 +5,7 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from dbrouting.inspection.blueprints import Blueprints
+from dbrouting.inspection.histories import Histories
 from dbrouting.provisioning import quoted
 
 
@@ -53,7 +53,7 @@ def forget(alias: str, app_label: str, migration: str) -> None:
 def described(alias: str, table: str) -> type[Model]:
     """A new historical model, of this call alone."""
     connection = connections[alias]
-    tables = Blueprints().of(connection).tables(connection)
+    tables = Histories().of(connection).tables(connection)
     if table not in tables:
         raise CommandError(f"No migration that is applied on {alias!r} describes a table {table!r} there.")
     return tables[table]

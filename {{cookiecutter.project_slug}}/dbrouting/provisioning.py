@@ -1,4 +1,4 @@
-"""Make, copy and drop physical databases, and lock one: the only code that knows the engines apart.
+"""Make, drop and lock physical databases: what all commands must know of the engines.
 
 Every function takes a connection, whose database need not exist yet.
 """
@@ -106,7 +106,7 @@ class Server:
             cursor.execute(f"{verb} {quoted(connection, self.name(connection))} {how}")
 
     def lock(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> bool:
-        session = self.session_for_locks(connection)
+        session = separate_session(connection)
         stack.callback(session.close)
         return self.hold(session, f"migrate {self.name(connection)}", stack)
 
@@ -117,12 +117,6 @@ class Server:
 
     def across(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper | None]:
         return nullcontext()
-
-    def session_for_locks(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
-        """A session of its own, so that no migration can end it, and that ends when it is closed."""
-        session = connection.copy(alias=NO_DB_ALIAS)
-        session.settings_dict["OPTIONS"].pop("pool", None)
-        return session
 
     def hold(self, session: BaseDatabaseWrapper, name: str, stack: ExitStack) -> bool:
         """Take the lock called ``name`` until ``stack`` closes, without waiting; the session may take another then."""
@@ -228,6 +222,13 @@ def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
     """``name`` as SQL has it; Django's ``quote_name`` leaves quotes within it as they are."""
     mark = connection.ops.quote_name("name")[0]
     return f"{mark}{name.replace(mark, mark * 2)}{mark}"
+
+
+def separate_session(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+    """One more session there, which no pool keeps, no transaction of ``connection`` ends, and closing it does."""
+    session = connection.copy(alias=NO_DB_ALIAS)
+    session.settings_dict["OPTIONS"].pop("pool", None)
+    return session
 
 
 def close_pool(connection: BaseDatabaseWrapper) -> None:

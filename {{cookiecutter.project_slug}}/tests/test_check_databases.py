@@ -19,8 +19,8 @@ from catalogue.factories import CategoryFactory
 from catalogue.models import Category
 from dbrouting.aliases import lent, usable_aliases
 from dbrouting.inspection import inspector, records, tables
-from dbrouting.inspection.blueprints import Blueprint
 from dbrouting.inspection.findings import SEVERITIES, Finding
+from dbrouting.inspection.histories import History
 from dbrouting.inspection.inspector import Inspector, Report
 from dbrouting.inspection.routing import findings_about_routing
 from dbrouting.management.commands.check_databases import exit_code
@@ -154,16 +154,16 @@ def test_dependants_that_live_elsewhere_keep_no_app_from_being_forgotten(
 
 
 def test_what_migrate_fills_is_forgotten_before_it_would_fill_it(home: str) -> None:
-    blueprint = Inspector().blueprints.of(connections[home])
-    blueprint.order = [("catalogue", "0001_initial"), *blueprint.order]
+    history = Inspector().histories.of(connections[home])
+    history.order = [("catalogue", "0001_initial"), *history.order]
 
-    assert list(tables.to_forget({"catalogue", "contenttypes"}, blueprint)) == ["contenttypes", "catalogue"]
+    assert list(tables.to_forget({"catalogue", "contenttypes"}, history)) == ["contenttypes", "catalogue"]
 
 
 def test_a_missing_table_of_an_app_without_migrations_is_made_by_migrate(
     home: str, see: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Blueprint, "is_migrated", lambda self, model: model._meta.app_label != "orders")
+    monkeypatch.setattr(History, "is_migrated", lambda self, model: model._meta.app_label != "orders")
     see(home, without=tables_of(OrderLine))
 
     assert only_finding(home).commands == (f"python manage.py migrate --run-syncdb --database={home}",)
@@ -173,8 +173,8 @@ def test_a_table_that_migrations_do_not_make_is_not_missed(
     home: str, see: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inspecting = Inspector()
-    blueprint = inspecting.blueprints.of(connections[home])
-    monkeypatch.setattr(blueprint.tables(connections[home])["orders_orderline"]._meta, "managed", False)
+    history = inspecting.histories.of(connections[home])
+    monkeypatch.setattr(history.tables(connections[home])["orders_orderline"]._meta, "managed", False)
     see(home, without=tables_of(OrderLine))
 
     assert inspecting.inspect(home).findings == []
@@ -183,7 +183,7 @@ def test_a_table_that_migrations_do_not_make_is_not_missed(
 def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_first(see: Any) -> None:
     alias = router.db_for_write(ContentType)
     connection = connections[alias]
-    see(alias, without=set(Inspector().blueprints.of(connection).tables(connection)))
+    see(alias, without=set(Inspector().histories.of(connection).tables(connection)))
 
     *forgotten, migrated = only_finding(alias).commands
 
@@ -194,8 +194,8 @@ def test_apps_that_lost_all_their_tables_are_forgotten_with_what_they_depend_on_
 
 def test_a_column_that_is_missing_though_recorded_is_found(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inspecting = Inspector()
-    blueprint = inspecting.blueprints.of(connections[home])
-    order = blueprint.tables(connections[home])["orders_order"]
+    history = inspecting.histories.of(connections[home])
+    order = history.tables(connections[home])["orders_order"]
     models.IntegerField(null=True).contribute_to_class(order, "gift")
 
     [finding] = inspecting.inspect(home).findings
@@ -470,7 +470,7 @@ def test_databases_at_the_same_point_share_what_is_computed(home: str, monkeypat
         loaded.append(connection.alias)
         return MigrationLoader(connection, **options)
 
-    monkeypatch.setattr("dbrouting.inspection.blueprints.MigrationLoader", load)
+    monkeypatch.setattr("dbrouting.inspection.histories.MigrationLoader", load)
     inspecting = Inspector()
     inspecting.inspect(home)
     inspecting.inspect(home)

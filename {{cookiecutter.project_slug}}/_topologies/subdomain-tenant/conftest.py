@@ -91,7 +91,7 @@ def tenant(acme: CurrentTenant) -> CurrentTenant:
 
 
 @pytest.fixture(scope="session")
-def _room(
+def room(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     """Settings with which tenants are made beside the project's own databases, and those of tests that run at once."""
@@ -99,16 +99,16 @@ def _room(
     folder = tmp_path_factory.mktemp("tenants")
     name = str(folder / "any.sqlite3") if is_file else connections[ACME.alias].settings_dict["NAME"]
     server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": name}
-    room: dict[str, Any] = {"TENANT_SERVER": server, "TENANT_DATABASE_PREFIX": TEST_PREFIX}
-    yield room
-    with patch.multiple(config.databases, **room), django_db_blocker.unblock():
+    settings: dict[str, Any] = {"TENANT_SERVER": server, "TENANT_DATABASE_PREFIX": TEST_PREFIX}
+    yield settings
+    with patch.multiple(config.databases, **settings), django_db_blocker.unblock():
         kind_of_place().remove_outdated(connections["tenant_initech"], fingerprint="")
 
 
 @pytest.fixture
-def room_for_tenants(_room: dict[str, Any]) -> Iterator[None]:
+def room_for_tenants(room: dict[str, Any]) -> Iterator[None]:
     """Tenants may be made: the first one's migrations are the blueprint of the others, in this test and the next."""
-    with patch.multiple(config.databases, **_room):
+    with patch.multiple(config.databases, **room):
         yield
 
 

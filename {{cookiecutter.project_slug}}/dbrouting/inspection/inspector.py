@@ -8,8 +8,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from config import engine
 from dbrouting.aliases import apps_on, let_go, unlisted_aliases, usable_aliases
-from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, SEVERITIES, Finding, Findings, listed
+from dbrouting.inspection.histories import Histories
 from dbrouting.inspection.records import differences_of_records, left_over_records
 from dbrouting.inspection.tables import differences_of_tables, stray_tables
 from dbrouting.mapping import DatabaseMapping
@@ -39,7 +39,7 @@ class Inspector:
     """Remembers what databases have in common."""
 
     def __init__(self) -> None:
-        self.blueprints = Blueprints()
+        self.histories = Histories()
 
     def inspect(self, alias: str) -> Report:
         with in_database(alias):  # what is asked of it is answered by no other
@@ -68,13 +68,13 @@ class Inspector:
             if source := connection.settings_dict["TEST"]["MIRROR"]:
                 yield from self.differences_of_copy(connection, source, names)
                 return
-            blueprint = self.blueprints.of(connection)
+            history = self.histories.of(connection)
             if apps_on(report.alias):
                 yield from refused_writes(report)
-                yield from differences_of_tables(blueprint, names, cursor)
-                yield from differences_of_records(report.alias, blueprint)
-                yield from left_over_records(report.alias, blueprint)
-            yield from stray_tables(blueprint, names, cursor)
+                yield from differences_of_tables(history, names, cursor)
+                yield from differences_of_records(report.alias, history)
+                yield from left_over_records(report.alias, history)
+            yield from stray_tables(history, names, cursor)
 
     def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:
         """What a copy lacks has to come from its source: no command of ours brings it."""
@@ -89,7 +89,7 @@ class Inspector:
                 "error",
                 f"It lacks tables of {source!r}, and either doesn't copy it or is late: {listed(missing)}.",
             )
-        elif self.blueprints.of(original) is not self.blueprints.of(copy):
+        elif self.histories.of(original) is not self.histories.of(copy):
             yield Finding("warning", f"It hasn't the migrations of {source!r}: it is late, or no copy any more.")
 
 

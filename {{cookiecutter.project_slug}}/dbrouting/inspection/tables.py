@@ -11,8 +11,8 @@ from django.db.models import Model
 
 from dbrouting.aliases import apps_on, lives_on
 from dbrouting.explaining import every_model
-from dbrouting.inspection.blueprints import Blueprint, Key
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, in_shell, listed
+from dbrouting.inspection.histories import History, Key
 from dbrouting.provisioning import quoted
 
 Tables = dict[str, type[Model]]
@@ -29,19 +29,19 @@ FAMILIAR_TABLES = frozenset(
 )
 
 
-def differences_of_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+def differences_of_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
     """Tables and columns that should be there, and aren't."""
-    if blueprint.contradictions:
+    if history.contradictions:
         return  # what should be there can't be told until the records agree
-    yield from early_tables(blueprint, names, cursor)
+    yield from early_tables(history, names, cursor)
     alias = cursor.db.alias
-    expected = blueprint.tables(cursor.db)
+    expected = history.tables(cursor.db)
     missing = {name: model for name, model in expected.items() if name not in names}
-    without_migrations = {name for name, model in missing.items() if not blueprint.is_migrated(model)}
+    without_migrations = {name for name, model in missing.items() if not history.is_migrated(model)}
     if without_migrations:
         what = f"Tables of apps without migrations are missing: {listed(without_migrations)}."
         yield Finding("error", what, (f"{MANAGE} migrate --run-syncdb --database={alias}",))
-    yield from trapped_tables(alias, blueprint, expected, missing.keys() - without_migrations)
+    yield from trapped_tables(alias, history, expected, missing.keys() - without_migrations)
     for name in sorted(expected.keys() - missing.keys()):
         if columns := missing_columns(expected[name], cursor):
             what = (
@@ -50,23 +50,23 @@ def differences_of_tables(blueprint: Blueprint, names: set[str], cursor: CursorW
             yield Finding("error", what, (in_shell("add_columns", alias, name, *columns),))
 
 
-def trapped_tables(alias: str, blueprint: Blueprint, expected: Tables, missing: set[str]) -> Findings:
+def trapped_tables(alias: str, history: History, expected: Tables, missing: set[str]) -> Findings:
     """Missing tables whose migrations ``migrate`` takes for applied.
 
     It can run them once more if nothing of what they made is left; otherwise tables are made one by one.
     """
-    labels = apps_to_repeat(alias, blueprint, expected, missing)
+    labels = apps_to_repeat(alias, history, expected, missing)
     repeated = {name for name in missing if expected[name]._meta.app_label in labels}
     why = "Tables are missing, though their migrations are recorded as applied"
     if alone := missing - repeated:
         what = f"{why}: {listed(alone)}. Rows that migrations put there are not put there again."
         yield Finding("error", what, (in_shell("create_tables", alias, *sorted(alone)),))
     if repeated:
-        forget = [f"{MANAGE} migrate {label} zero --fake --database={alias}" for label in to_forget(labels, blueprint)]
+        forget = [f"{MANAGE} migrate {label} zero --fake --database={alias}" for label in to_forget(labels, history)]
         yield Finding("error", f"{why}: {listed(repeated)}.", (*forget, f"{MANAGE} migrate --database={alias}"))
 
 
-def apps_to_repeat(alias: str, blueprint: Blueprint, expected: Tables, missing: set[str]) -> set[str]:
+def apps_to_repeat(alias: str, history: History, expected: Tables, missing: set[str]) -> set[str]:
     """Apps none of whose tables are there.
 
     ``migrate APP zero --fake`` forgets the records of its dependants too, which would then be run on tables that are
@@ -78,22 +78,22 @@ def apps_to_repeat(alias: str, blueprint: Blueprint, expected: Tables, missing: 
         tied = {
             label
             for label in found
-            if any(other not in found and lives_on(other, alias) for other, _ in blueprint.rolled_back_with(label))
+            if any(other not in found and lives_on(other, alias) for other, _ in history.rolled_back_with(label))
         }
         if not tied:
             return found
         found -= tied
 
 
-def to_forget(labels: set[str], blueprint: Blueprint) -> Iterator[str]:
+def to_forget(labels: set[str], history: History) -> Iterator[str]:
     """Those of ``labels`` that take all of them along, in an order in which ``migrate`` doesn't stumble.
 
     At its end it fills some apps' tables, unless they are forgotten.
     """
     gone: set[Key] = set()
-    in_order = dict.fromkeys([*FILLED_BY_MIGRATE, *(label for label, _ in blueprint.order)])
+    in_order = dict.fromkeys([*FILLED_BY_MIGRATE, *(label for label, _ in history.order)])
     for label in (label for label in in_order if label in labels):
-        records = blueprint.rolled_back_with(label)
+        records = history.rolled_back_with(label)
         if not {key for key in records if key[0] == label} <= gone:
             gone |= records
             yield label
@@ -106,10 +106,10 @@ def missing_columns(model: type[Model], cursor: CursorWrapper) -> list[str]:
     return [field.column for field in fields if field.column and field.column.lower() not in present]
 
 
-def early_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+def early_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
     """Tables that are there before their migrations: their records were lost."""
     early: dict[str, list[str]] = defaultdict(list)
-    for name, model in unexpected_tables(blueprint, names, cursor).items():
+    for name, model in unexpected_tables(history, names, cursor).items():
         if model and router.allow_migrate_model(cursor.db.alias, model):
             early[model._meta.app_label].append(name)
     for app_label, found in early.items():
@@ -117,11 +117,11 @@ def early_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -
         yield Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={cursor.db.alias}",))
 
 
-def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> Findings:
+def stray_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
     """Tables that the routers don't allow here, or nobody knows; a database without apps may be somebody else's."""
     alias = cursor.db.alias
     is_ours = bool(apps_on(alias))
-    unexpected = unexpected_tables(blueprint, names, cursor)
+    unexpected = unexpected_tables(history, names, cursor)
     unknown = [name for name, model in unexpected.items() if model is None]
     if unknown and is_ours:
         command = f"{MANAGE} inspectdb {' '.join(unknown)} --database={alias}"
@@ -134,9 +134,9 @@ def stray_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -
         yield strays_of(app_label, found, cursor, is_ours)
 
 
-def unexpected_tables(blueprint: Blueprint, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:
+def unexpected_tables(history: History, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:
     """With the models that have such tables, if there are any."""
-    expected = set() if blueprint.contradictions else set(blueprint.tables(cursor.db))
+    expected = set() if history.contradictions else set(history.tables(cursor.db))
     models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
     return {name: models.get(name) for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables())}
 

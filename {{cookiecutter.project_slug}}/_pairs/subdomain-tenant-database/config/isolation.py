@@ -1,4 +1,4 @@
-"""What keeps the tenants' rows apart: each has a database of its own, called ``<prefix>_<name>``."""
+"""What keeps the tenants' rows apart: each has a database of its own, called ``<prefix>_<key>``."""
 
 import os
 from typing import Any

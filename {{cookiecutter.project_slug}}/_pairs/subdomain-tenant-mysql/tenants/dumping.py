@@ -1,12 +1,12 @@
 """What is in a MySQL or MariaDB database, as SQL that makes it again; the server itself writes the values down."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from dbrouting.provisioning import quoted
+from dbrouting.provisioning import quoted, separate_session
 
 # Tables come in any order, and so do rows; 0 is a number, not a request for the next one; no hour comes twice.
 PREPARE = "SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'"
@@ -20,13 +20,9 @@ BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "g
 @contextmanager
 def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor on a session of its own, whose settings go with it."""
-    session = connection.copy(alias=NO_DB_ALIAS)  # not one of the stock's, which others get next
-    try:
-        with session.cursor() as cursor:
-            cursor.execute(PREPARE)
-            yield cursor
-    finally:
-        session.close()
+    with closing(separate_session(connection)) as session, session.cursor() as cursor:
+        cursor.execute(PREPARE)
+        yield cursor
 
 
 def tables_of(cursor: CursorWrapper) -> list[str]:

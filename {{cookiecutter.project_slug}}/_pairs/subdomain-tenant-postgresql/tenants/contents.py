@@ -7,8 +7,6 @@ from django.db.backends.utils import CursorWrapper
 
 from tenants.kinds import Contents
 
-OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
-
 # Of each kind of object, its name and all that is known of it but for oids.
 DEFINITIONS = """
 SELECT 'the relation ' || relname, concat_ws(' ', relkind, relpersistence, relrowsecurity, reloptions, relacl,
@@ -56,12 +54,6 @@ FROM pg_class JOIN place ON place.oid = relnamespace
 WHERE relkind = 'r' GROUP BY nspname, relname
 """
 OF_PLACE = "WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY(%s)) "
-
-
-def own_schemas(cursor: CursorWrapper) -> list[str]:
-    """All but those of the server."""
-    cursor.execute(OWN_SCHEMAS)
-    return [name for (name,) in cursor.fetchall()]
 
 
 def contents_of(cursor: CursorWrapper, schemas: list[str], place: str = "") -> Contents:

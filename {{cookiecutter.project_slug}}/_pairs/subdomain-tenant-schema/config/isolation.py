@@ -1,4 +1,4 @@
-"""What keeps the tenants' rows apart: each has a PostgreSQL schema of its own, called ``<prefix>_<name>``."""
+"""What keeps the tenants' rows apart: each has a PostgreSQL schema of its own, called ``<prefix>_<key>``."""
 
 from typing import Any
 

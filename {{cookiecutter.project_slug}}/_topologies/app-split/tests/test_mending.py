@@ -65,7 +65,7 @@ def drop_names(alias: str) -> None:
 
 
 def drop_everything(alias: str) -> None:
-    tables = Inspector().blueprints.of(connections[alias]).tables(connections[alias])
+    tables = Inspector().histories.of(connections[alias]).tables(connections[alias])
     drop(*tables.values())(alias)
 
 

@@ -8,12 +8,12 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks, and binds to the site what Django keeps for all alike.
-        from dbrouting.per_tenant import (  # noqa: F401
+        from dbrouting.per_tenant import (  # noqa: F401  importing them does it
             atomic_requests,
             checks,
             raw_sql,
+            remembered_rows,
             sessions,
-            sites,
             task_checks,
             tokens,
         )

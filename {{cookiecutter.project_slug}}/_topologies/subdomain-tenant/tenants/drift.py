@@ -1,7 +1,5 @@
 """Where tenants are not what the shared database and the code say of them: found in bulk, looked into one by one."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from urllib.parse import urlsplit
@@ -9,30 +7,26 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 from django.db.models import prefetch_related_objects
 from tqdm import tqdm
 
 from config import databases
 from dbrouting.aliases import is_listed, let_go
-from dbrouting.inspection.blueprints import Blueprints
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, few
-from dbrouting.inspection.records import differences_of_records
-from dbrouting.inspection.tables import FAMILIAR_TABLES, cache_tables, differences_of_tables, stray_tables
+from dbrouting.inspection.histories import Histories
+from dbrouting.inspection.records import differences_of_records, dotted
+from dbrouting.inspection.tables import differences_of_tables, stray_tables
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import name_of, provisioner_of
 from dbrouting.reachability import describe
 from dbrouting.tenant_context import shared_context
 from dbrouting.tenant_names import alias_of, is_tenant_name
-from tenants.applied import applied_in_bulk, applied_on, chunks
+from tenants.bulk import Columns, applied_in_bulk, applied_on, columns_in_bulk
 from tenants.models import Tenant
 from tenants.schema_state import Applied, code_migrations, to_text
 
 AGAIN = f"{MANAGE} check_tenants"
 UNFINISHED = (Tenant.State.CREATING, Tenant.State.DELETING)
-
-# Of a place: each table with each of its columns.
-Columns = frozenset[tuple[str, str]]
 
 
 @dataclass
@@ -56,7 +50,7 @@ class Inspection:
     def __init__(self, tenants: list[Tenant]) -> None:
         self.tenants = tenants
         prefetch_related_objects(tenants, "domains")
-        self.blueprints = Blueprints()
+        self.histories = Histories()
         aliases = [tenant.alias for tenant in tenants if tenant.state not in UNFINISHED]
         self.places = places_beside(connections[aliases[0]]) if aliases else set()
         self.applied = applied_in_bulk(aliases)
@@ -94,13 +88,13 @@ class Inspection:
         if self.is_as_expected(tenant.alias, applied):
             return
         connection = connections[tenant.alias]
-        blueprint = self.blueprints.of(connection)
+        history = self.histories.of(connection)
         with connection.cursor() as cursor:
             names = set(connection.introspection.table_names(cursor))
-            if blueprint.contradictions:
-                yield from differences_of_records(tenant.alias, blueprint)
-            yield from differences_of_tables(blueprint, names, cursor)
-            yield from stray_tables(blueprint, names, cursor)
+            if history.contradictions:
+                yield from differences_of_records(tenant.alias, history)
+            yield from differences_of_tables(history, names, cursor)
+            yield from stray_tables(history, names, cursor)
 
     def is_as_expected(self, alias: str, applied: Applied) -> bool:
         """Whether its tables and columns are those that its migrations made: most are, and needn't be visited."""
@@ -110,7 +104,7 @@ class Inspection:
             connection = connections[alias]
             self._expected[applied] = frozenset(
                 (name, column.column)
-                for name, model in self.blueprints.of(connection).tables(connection).items()
+                for name, model in self.histories.of(connection).tables(connection).items()
                 for column in model._meta.local_concrete_fields
                 if column.column
             )
@@ -128,46 +122,13 @@ def differences_of_migrations(tenant: Tenant, applied: Applied) -> Findings:
     migrate = (f"{MANAGE} migrate_tenants --tenant {tenant.name}",)
     code = code_migrations()
     if missing := sorted(code.missing_from(applied)):
-        yield Finding("error", f"It is behind the code, without {few(dotted(missing))}.", migrate)
+        yield Finding("error", f"It is behind the code, without {few([dotted(key) for key in missing])}.", migrate)
     elif to_text(applied) != tenant.migrations:
         what = "What is applied there isn't what is remembered: a run didn't reach its end, or another hand was there."
         yield Finding("warning", what, migrate)
     known = code.all | {part for parts in code.replaced.values() for part in parts}
     if ahead := sorted(applied - known):
-        yield Finding("info", f"It is ahead of the code, with {few(dotted(ahead))}.")
-
-
-def dotted(keys: Iterable[tuple[str, str]]) -> list[str]:
-    return [".".join(key) for key in keys]
-
-
-def columns_in_bulk(aliases: list[str]) -> dict[str, Columns]:
-    """By alias, for those that one session can read."""
-    if not aliases:
-        return {}
-    connection = connections[aliases[0]]
-    with provisioner_of(connection).across(connection) as cursor:
-        if cursor is None:
-            return {}
-        places = {name_of(connections[alias]): alias for alias in aliases}
-        return {
-            places[place]: columns for chunk in chunks(sorted(places)) for place, columns in read_columns(cursor, chunk)
-        }
-
-
-def read_columns(cursor: CursorWrapper, places: list[str]) -> Iterator[tuple[str, Columns]]:
-    marks = ", ".join(["%s"] * len(places))
-    cursor.execute(
-        f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({marks})",
-        places,
-    )
-    ignored = FAMILIAR_TABLES | cache_tables()
-    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for place, table, column in cursor.fetchall():
-        if table not in ignored:
-            found[place].add((table, column))
-    for place in places:
-        yield place, frozenset(found[place])
+        yield Finding("info", f"It is ahead of the code, with {few([dotted(key) for key in ahead])}.")
 
 
 def places_beside(connection: BaseDatabaseWrapper) -> set[str]:

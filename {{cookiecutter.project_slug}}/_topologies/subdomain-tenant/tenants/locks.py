@@ -12,7 +12,16 @@ from typing import Self
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dbrouting.provisioning import PROVISIONERS, Server, is_in_memory, lock_file, name_of, provisioner_of, sqlite_path
+from dbrouting.provisioning import (
+    PROVISIONERS,
+    Server,
+    is_in_memory,
+    lock_file,
+    name_of,
+    provisioner_of,
+    separate_session,
+    sqlite_path,
+)
 from tenants.errors import TenantBusyError
 
 # What this thread, or task, holds: a step of a longer work doesn't wait for the whole.
@@ -65,7 +74,7 @@ class TenantLocks:
         if not isinstance(server, Server):
             return provisioner_of(tenant).lock(tenant, stack)  # the lock of a file that is, or will be, beside it
         if self._session is None:
-            self._session = server.session_for_locks(connections[DEFAULT_DB_ALIAS])
+            self._session = separate_session(connections[DEFAULT_DB_ALIAS])
         return server.hold(self._session, f"tenant {name_of(tenant)}", stack)
 
 
@@ -81,7 +90,7 @@ def run_lock() -> Iterator[None]:
 def take_run_lock(shared: BaseDatabaseWrapper, stack: ExitStack) -> bool:
     server = PROVISIONERS[shared.vendor]
     if isinstance(server, Server):
-        session = server.session_for_locks(shared)
+        session = separate_session(shared)
         stack.callback(session.close)
         return server.hold(session, f"tenants of {name_of(shared)}", stack)
     path = sqlite_path(shared)

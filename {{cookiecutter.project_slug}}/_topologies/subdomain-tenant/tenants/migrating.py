@@ -24,7 +24,7 @@ from dbrouting.inspection.findings import few
 from dbrouting.overrides import in_database
 from dbrouting.reachability import describe
 from dbrouting.tenant_context import shared_context
-from tenants.applied import applied_in_bulk, applied_on
+from tenants.bulk import applied_in_bulk, applied_on
 from tenants.errors import TenantError
 from tenants.locks import TenantLocks, run_lock
 from tenants.models import Tenant

@@ -83,14 +83,14 @@ def run(tenant: Tenant, name: str, arguments: list[str], **streams: Any) -> None
 
 def fetch(name: str) -> BaseCommand:
     """The command as ``manage.py`` finds it, and its words for one that there isn't."""
-    command: Any = ManagementUtility([program(), name]).fetch_command(name)
+    command: Any = ManagementUtility([sys.argv[0], name]).fetch_command(name)
     command._called_from_command_line = True
     return cast(BaseCommand, command)
 
 
 def parse(command: BaseCommand, name: str, arguments: list[str], alias: str) -> dict[str, Any]:
     """The options of ``command``; where it would take ``default`` unless told, it takes ``alias``."""
-    parser = command.create_parser(program(), name)
+    parser = command.create_parser(sys.argv[0], name)
     give_default(parser, alias)
     return vars(parser.parse_args(arguments))
 
@@ -139,7 +139,3 @@ def raise_failures(failures: dict[str, Failure], words: list[str], count: int) -
 def again(names: Iterable[str], words: list[str]) -> str:
     chosen = [word for name in names for word in ("--tenant", name)]
     return shlex.join(["python", "manage.py", "run_on_tenants", *chosen, *words])
-
-
-def program() -> str:
-    return sys.argv[0]

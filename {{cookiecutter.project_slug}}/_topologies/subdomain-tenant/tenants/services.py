@@ -17,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from dbrouting.aliases import let_go
 from dbrouting.hosts import normalise_host
 from dbrouting.per_tenant.files import copy_files, delete_files
-from dbrouting.per_tenant.sites import forget_alias
+from dbrouting.per_tenant.remembered_rows import forget_alias
 from dbrouting.provisioning import name_of
 from dbrouting.sql import atomic_for
 from dbrouting.tenant_context import shared_context
@@ -57,7 +57,7 @@ def clone_tenant(source: Tenant, name: str, *hosts: str, suspended: bool = False
         copy_files(str(source.id), str(tenant.id))
 
     with tenant_lock(source.alias):
-        with locked(source) as row:
+        with locked_row(source) as row:
             require_whole(row)
         return make(name, hosts, fill, State.SUSPENDED if suspended else State.ACTIVE)
 
@@ -70,7 +70,7 @@ def delete_tenant(tenant: Tenant) -> None:
     """
     require_no_static_route(tenant.alias)
     with tenant_lock(tenant.alias):
-        with locked(tenant, durable=True) as row:
+        with locked_row(tenant, durable=True) as row:
             row.state = State.DELETING
             row.save(update_fields=["state"])
         time.sleep(settings.TENANT_LOOKUP_SECONDS)
@@ -91,7 +91,7 @@ def make(name: str, hosts: Sequence[str], fill: Callable[[Tenant], None], state:
         with removed_on_failure(tenant):
             fill(tenant)
             let_go(tenant.alias)
-            with locked(tenant) as row:
+            with locked_row(tenant) as row:
                 row.state = state
                 row.save(update_fields=["state"])
     return row
@@ -140,7 +140,7 @@ def rename_tenant(tenant: Tenant, name: str) -> bool:
     Its alias stays, and what that leads to. So nothing is moved, and its site stays open.
     """
     require_name(name)
-    with locked(tenant) as row:
+    with locked_row(tenant) as row:
         require_whole(row)
         if row.name == name:
             return False
@@ -157,7 +157,7 @@ def rename_tenant(tenant: Tenant, name: str) -> bool:
 @shared_context()
 def add_domain(tenant: Tenant, host: str) -> bool:
     """Serve the tenant's site at ``host`` too; False if it is already."""
-    with locked(tenant) as row:
+    with locked_row(tenant) as row:
         require_whole(row)
         if row.domains.filter(host=normalise_host(host)).exists():
             return False
@@ -171,7 +171,7 @@ def remove_domain(host: str) -> Tenant:
     domain = Domain.objects.filter(host=normalise_host(host)).select_related("tenant").first()
     if domain is None:
         raise TenantError(f"No tenant has the host {host!r}; `python manage.py list_tenants` shows them all.")
-    with locked(domain.tenant) as row:
+    with locked_row(domain.tenant) as row:
         require_whole(row)
         if not row.domains.exclude(pk=domain.pk).exists():
             raise TenantError(
@@ -195,7 +195,7 @@ def resume_tenant(tenant: Tenant) -> bool:
 
 
 def change_state(tenant: Tenant, state: str) -> bool:
-    with locked(tenant) as row:
+    with locked_row(tenant) as row:
         require_whole(row)
         if row.state == state:
             return False
@@ -205,7 +205,7 @@ def change_state(tenant: Tenant, state: str) -> bool:
 
 
 @contextmanager
-def locked(tenant: Tenant, *, durable: bool = False) -> Iterator[Tenant]:
+def locked_row(tenant: Tenant, *, durable: bool = False) -> Iterator[Tenant]:
     """The row as it is now, which nobody else changes until the block, a transaction, has ended."""
     with atomic_for(Tenant, durable=durable):
         row = Tenant.objects.select_for_update().filter(pk=tenant.pk).first()

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
-from config import isolation
+from config import databases, isolation
 from dbrouting.aliases import is_listed, let_go
 from dbrouting.overrides import in_database
 from dbrouting.targets import Access, DatabaseTargets, Target
@@ -135,9 +134,8 @@ class TenantTargets(DatabaseTargets):
 
     def accesses(self) -> Iterator[Access]:
         yield from super().accesses()
-        yield Access(
-            settings.TENANT_SERVER, isolation.database_names(settings.TENANT_SERVER, settings.TENANT_DATABASE_PREFIX)
-        )
+        server = databases.TENANT_SERVER
+        yield Access(server, isolation.database_names(server, databases.TENANT_DATABASE_PREFIX))
 
     @contextmanager
     def lock(self, alias: str) -> Iterator[None]:

@@ -1,18 +1,14 @@
 """Whatever a tenant lacks, or has too much of, is found, with the command that mends it."""
 
 import json
-import os
 from collections.abc import Iterator
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connections
 
-import config.databases
-from config import engine
 from dbrouting.provisioning import drop_database
 from orders.models import OrderLine
 from tenants.models import Domain, Tenant
@@ -20,24 +16,12 @@ from tenants.services import create_tenant
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
-# On MySQL the project's user may make only what is called so; processes that test at once share the server.
-PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_c_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 ALIAS = "tenant_initech"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all tests, for what the first tenant is made from is kept beside it."""
-    return tmp_path_factory.mktemp("checked")
-
-
 @pytest.fixture(autouse=True)
-def _initech(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
+def _initech(room_for_tenants: None) -> Iterator[None]:
     """A tenant as it should be, beside the project's own."""
-    name = folder / "any.sqlite3" if "sqlite" in engine.ENGINE else connections["tenant_acme"].settings_dict["NAME"]
-    server = {**config.databases.TENANT_SERVER, "CONN_MAX_AGE": 0, "NAME": str(name)}
-    monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
-    monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
     create_tenant("initech")
     yield
     drop_database(connections[ALIAS])

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.apps import apps
@@ -34,7 +35,6 @@ from tenants.services import get_tenants
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
 NAMES = ("one", "two", "three")
-PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_m_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 FIRST = """[
     migrations.CreateModel("Thing", [("id", models.AutoField(primary_key=True)), ("name", models.TextField())]),
@@ -45,14 +45,9 @@ Write = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Where three tenants' tables are, beside the project's own."""
-    name = connections["tenant_acme"].settings_dict["NAME"]
-    if "sqlite" in engine.ENGINE:
-        name = str(tmp_path_factory.mktemp("places") / "any.sqlite3")
-    with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
-        patch.setattr(config.databases, "TENANT_SERVER", {**config.databases.TENANT_SERVER, "NAME": name})
-        patch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
+def empty_places(room: dict[str, Any], django_db_blocker: Any) -> Iterator[None]:
+    """Where three tenants' tables are to be, beside the project's own."""
+    with patch.multiple(config.databases, **room), django_db_blocker.unblock():
         for tenant in NAMES:
             drop_database(connections[alias_of(tenant)])
             create_database(connections[alias_of(tenant)])
@@ -63,7 +58,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, djan
 
 
 @pytest.fixture
-def tenants(places: None) -> list[Tenant]:
+def tenants(empty_places: None) -> list[Tenant]:
     """Three, and no other, with empty places."""
     Tenant.objects.all().delete()
     for name in NAMES:

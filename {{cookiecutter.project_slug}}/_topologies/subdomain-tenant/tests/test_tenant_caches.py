@@ -12,7 +12,7 @@ from django.template import Context, Engine
 from django.test import override_settings
 
 from catalogue.models import Product
-from dbrouting.per_tenant import sites
+from dbrouting.per_tenant import remembered_rows
 from dbrouting.tenant_context import CurrentTenant, NoActiveTenantError, shared_context, tenant_context
 
 IN_TURN = '{% load cache %}{% cache 60 "menu" %}{{ tea }}{% endcache %}'
@@ -131,9 +131,9 @@ def test_an_alias_can_be_forgotten(acme: CurrentTenant, globex: CurrentTenant) -
         id_of_product()
     before = id_of_product()
 
-    sites.forget_alias(acme.alias)
+    remembered_rows.forget_alias(acme.alias)
 
-    aliases = {place[0] for place in sites.content_types}
+    aliases = {place[0] for place in remembered_rows.content_types}
     assert acme.alias not in aliases
     assert globex.alias in aliases
     assert id_of_product() == before
@@ -146,7 +146,7 @@ def test_the_site_of_djangos_framework_is_the_tenants_own(
     with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "django.contrib.sites"], SITE_ID=1):
         from django.contrib.sites import models
 
-        sites.keep_sites_apart()
+        remembered_rows.keep_sites_apart()
         models.SITE_CACHE[1] = models.Site(pk=1, domain="acme.example")
         with tenant_context(globex, switch=True):
             assert 1 not in models.SITE_CACHE
@@ -160,4 +160,4 @@ def test_the_site_of_djangos_framework_is_the_tenants_own(
             assert 1 not in models.SITE_CACHE
         models.Site.objects.clear_cache()
         assert 1 not in models.SITE_CACHE
-        assert models.SITE_CACHE is sites.sites
+        assert models.SITE_CACHE is remembered_rows.sites

@@ -2,14 +2,12 @@
 
 import builtins
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from io import StringIO
-from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
@@ -45,12 +43,10 @@ from tenants.targets import TenantTargets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 
-# On MySQL the project's user may make only what is called so; processes that test at once share the server.
-PREFIX = f"test_{config.databases.TENANT_DATABASE_PREFIX}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-
 
 @pytest.fixture(autouse=True)
-def _nothing_stays(room_for_tenants: None) -> Iterator[None]:
+def _nothing_left_over(room_for_tenants: None) -> Iterator[None]:
+    """What a test makes is beside the project's own databases, and gone after it."""
     yield
     for name in ("initech", "initech_2"):
         drop_database(connection_of(name))
@@ -283,7 +279,8 @@ def test_a_host_that_cannot_be_had_leaves_nothing(hosts: list[str]) -> None:
 def test_a_database_that_is_there_already_is_neither_used_nor_removed() -> None:
     create_database(connection_of("initech"))
 
-    with pytest.raises(TenantError, match=f"There is .*{PREFIX}_initech.* on the server already"):
+    place = f"{config.databases.TENANT_DATABASE_PREFIX}_initech"
+    with pytest.raises(TenantError, match=f"There is .*{place}.* on the server already"):
         create_tenant("initech")
 
     assert database_exists(connection_of("initech"))
@@ -487,7 +484,7 @@ def test_to_delete_a_tenant_its_name_is_typed(
 
     assert is_anything_left_of("initech") is not is_deleted
     lost = capsys.readouterr().out
-    assert re.search(rf"{PREFIX}_initech[^ ]*: \d+ tables, \d+ rows", lost)
+    assert re.search(rf"{config.databases.TENANT_DATABASE_PREFIX}_initech[^ ]*: \d+ tables, \d+ rows", lost)
     assert "initech.localhost" in lost
 
 

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 # Who finds the budget used up waits so long for a connection, then fails.
-WAIT_SECONDS = 5
+WAIT_SECONDS = 30
 # One that nobody needed for so long is closed, as soon as anybody gives back another.
 IDLE_SECONDS = 60
 # How long a server may take to end a session.

@@ -5,19 +5,20 @@ hundredths of a second; older ones need a checkpoint before and after it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from django.db import DatabaseError
-from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from config import databases
-from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted
-from tenants.contents import contents_of, own_schemas
+from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
+from tenants.contents import contents_of
 from tenants.copying import copy_rows
 from tenants.kinds import Contents
 
 NO_SUCH_DATABASE = "3D000"
+OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
 EVERY_TEMPLATE = "SELECT datname FROM pg_database WHERE datname ~ ('^' || %s || '[0-9a-f]{10}$') AND datname <> %s"
 
 
@@ -73,13 +74,14 @@ def template_name(fingerprint: str) -> str:
     return f"{databases.TENANT_DATABASE_PREFIX}__template_{fingerprint}"
 
 
+def own_schemas(cursor: CursorWrapper) -> list[str]:
+    """All but those of the server."""
+    cursor.execute(OWN_SCHEMAS)
+    return [name for (name,) in cursor.fetchall()]
+
+
 @contextmanager
 def session_of(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
     """A cursor on a session of its own, whatever transaction ``connection`` is in."""
-    session = connection.copy(alias=NO_DB_ALIAS)  # not one of the stock's, which others get next
-    session.settings_dict["OPTIONS"].pop("pool", None)
-    try:
-        with session.cursor() as cursor:
-            yield cursor
-    finally:
-        session.close()
+    with closing(separate_session(connection)) as session, session.cursor() as cursor:
+        yield cursor

@@ -14,7 +14,7 @@ from django.db.models import Model
 Key = tuple[str, str]
 
 
-class Blueprint:
+class History:
     """The migrations as a database with ``loader``'s records sees them: squashed or not, applied or not."""
 
     def __init__(self, loader: MigrationLoader) -> None:
@@ -79,14 +79,14 @@ class Blueprint:
         }
 
 
-class Blueprints:
+class Histories:
     """One for each set of records that is met: a thousand databases at the same point share one."""
 
     def __init__(self) -> None:
-        self._known: dict[frozenset[Key], Blueprint] = {}
+        self._known: dict[frozenset[Key], History] = {}
 
-    def of(self, connection: BaseDatabaseWrapper) -> Blueprint:
+    def of(self, connection: BaseDatabaseWrapper) -> History:
         recorded = frozenset(MigrationRecorder(connection).applied_migrations())
         if recorded not in self._known:
-            self._known[recorded] = Blueprint(MigrationLoader(connection, ignore_no_migrations=True))
+            self._known[recorded] = History(MigrationLoader(connection, ignore_no_migrations=True))
         return self._known[recorded]
