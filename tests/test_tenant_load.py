@@ -51,7 +51,6 @@ OF_TENANTS = [one for one in COMBINATIONS if one.topology == "subdomain-tenant"]
 IN_THREADS = [one for one in OF_TENANTS if one.database_engine != "mysql"]
 
 
-
 class Answer(NamedTuple):
     """What ``tenant`` was told by a view; without a ``status`` the connection broke."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from io import StringIO
+from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
