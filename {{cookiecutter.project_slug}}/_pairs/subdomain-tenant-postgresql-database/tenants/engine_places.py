@@ -15,7 +15,7 @@ from config import databases
 from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
 from tenants.contents import contents_of
 from tenants.copying import copy_rows
-from tenants.kinds import Contents
+from tenants.place_kinds import Contents
 
 NO_SUCH_DATABASE = "3D000"
 OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"

@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 
 from config import databases
 from dbrouting.provisioning import create_database, quoted, sqlite_path
-from tenants.kinds import Contents
+from tenants.place_kinds import Contents
 
 
 class Databases:
