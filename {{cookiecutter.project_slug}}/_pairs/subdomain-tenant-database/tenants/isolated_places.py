@@ -1,7 +1,7 @@
 """How tenants' places are made and copied where each is a database."""
 
 from tenants.engine_places import Databases
-from tenants.kinds import PlaceKind
+from tenants.place_kinds import PlaceKind
 
 
 def kind_of_place() -> PlaceKind:

@@ -15,11 +15,13 @@ from config import databases
 from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
 from tenants.contents import contents_of
 from tenants.copying import copy_rows
-from tenants.kinds import Contents
+from tenants.fingerprints import LENGTH
+from tenants.place_kinds import Contents
 
 NO_SUCH_DATABASE = "3D000"
 OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
-EVERY_TEMPLATE = "SELECT datname FROM pg_database WHERE datname ~ ('^' || %s || '[0-9a-f]{10}$') AND datname <> %s"
+EVERY_TEMPLATE = f"""SELECT datname FROM pg_database
+    WHERE datname ~ ('^' || %s || '[0-9a-f]{{{LENGTH}}}$') AND datname <> %s"""
 
 
 class Databases:

@@ -10,7 +10,8 @@ from django.db.backends.utils import CursorWrapper
 
 from config import databases
 from dbrouting.provisioning import create_database, quoted, sqlite_path
-from tenants.kinds import Contents
+from tenants.fingerprints import LENGTH
+from tenants.place_kinds import Contents
 
 
 class Databases:
@@ -51,8 +52,9 @@ class Databases:
 
     def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:
         current = template_file(scratch, fingerprint)
+        any_template = re.compile(rf"{re.escape(template_name(''))}[0-9a-f]{{{LENGTH}}}\.sqlite3")
         for file in current.parent.iterdir():
-            if re.fullmatch(re.escape(template_name("")) + r"[0-9a-f]{10}\.sqlite3", file.name) and file != current:
+            if any_template.fullmatch(file.name) and file != current:
                 file.unlink(missing_ok=True)
 
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:

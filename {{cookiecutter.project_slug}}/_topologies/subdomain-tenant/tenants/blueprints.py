@@ -27,9 +27,9 @@ from dbrouting.targets import get_targets
 from dbrouting.tenant_names import alias_of
 from tenants.errors import TenantBusyError
 from tenants.fingerprints import data_migrations_on, fingerprint
-from tenants.kinds import Contents, NoBlueprintError, PlaceKind
 from tenants.locks import tenant_lock
 from tenants.models import Blueprint
+from tenants.place_kinds import Contents, NoBlueprintError, PlaceKind
 
 logger = logging.getLogger(__name__)
 

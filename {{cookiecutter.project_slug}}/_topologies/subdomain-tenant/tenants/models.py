@@ -5,7 +5,7 @@ from django.db import models
 
 from config.engine import EXACT_COLLATION
 from dbrouting.hosts import normalise_host
-from dbrouting.tenant_names import alias_of
+from dbrouting.tenant_names import MAX_LENGTH, alias_of
 from tenants.validators import validate_host, validate_name
 
 
@@ -32,8 +32,10 @@ class Tenant(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Compared byte by byte: by some collations, looking up "acmé" would find "acme".
-    name = models.CharField(max_length=20, unique=True, validators=[validate_name], db_collation=EXACT_COLLATION)
-    key = models.CharField(max_length=20, unique=True, editable=False, db_collation=EXACT_COLLATION)
+    name = models.CharField(
+        max_length=MAX_LENGTH, unique=True, validators=[validate_name], db_collation=EXACT_COLLATION
+    )
+    key = models.CharField(max_length=MAX_LENGTH, unique=True, editable=False, db_collation=EXACT_COLLATION)
     state = models.CharField(max_length=10, choices=State.choices, default=State.CREATING, editable=False)
     migrations = models.TextField(default="", editable=False, help_text="Applied there, an app.name in each line.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -51,13 +51,13 @@ class TenantTargets(DatabaseTargets):
         if active and not names:
             yield active.name, tenant_context(active)
             return
-        for tenant in tenants(names):
+        for tenant in tenants_called(names):
             yield tenant.name, tenant_context(tenant)
             let_go(tenant.alias)
 
     def databases(self, options: dict[str, Any]) -> Iterator[str]:
         if names := tenant_names(options):
-            yield from (tenant.alias for tenant in tenants(names))
+            yield from (tenant.alias for tenant in tenants_called(names))
         else:
             yield from super().databases(options)
 
@@ -83,7 +83,7 @@ class TenantTargets(DatabaseTargets):
         if len(names) > 1:
             raise CommandError("This acts on one database: give one --tenant.")
         if names:
-            return tenants(names)[0].alias
+            return tenants_called(names)[0].alias
         alias = super().named(options)
         if alias and not is_listed(alias) and (key := key_of(alias)):
             require_tenant(key)  # any key makes an alias
@@ -123,7 +123,7 @@ class TenantTargets(DatabaseTargets):
         )
 
     def prepare_tests(self, options: dict[str, Any]) -> None:
-        for tenant in tenants(tenant_names(options)):
+        for tenant in tenants_called(tenant_names(options)):
             connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
 
     def fill_tests(self) -> None:
@@ -176,7 +176,7 @@ def tenant_names(options: dict[str, Any]) -> list[str]:
     return names
 
 
-def tenants(names: list[str] | None = None) -> list[Tenant]:
+def tenants_called(names: list[str] | None = None) -> list[Tenant]:
     """The tenants called so, or all of them."""
     with explained():
         return get_tenants(names)

@@ -27,7 +27,7 @@ from tenants import blueprints, fingerprints
 from tenants.blueprints import beside_tenants
 from tenants.errors import TenantBusyError, TenantError
 from tenants.isolated_places import kind_of_place
-from tenants.kinds import Scripted
+from tenants.place_kinds import Scripted
 from tenants.places import copy_place, drop_place, make_place, place_exists
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]

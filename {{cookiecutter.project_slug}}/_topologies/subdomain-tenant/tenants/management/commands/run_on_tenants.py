@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.running import raise_failures, run_on_tenants
-from tenants.targets import tenants
+from tenants.targets import tenants_called
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
             words = words[1:]
         if not words:
             raise CommandError("Which command? For instance: python manage.py run_on_tenants --all clearsessions")
-        chosen = tenants(options["tenant"])
+        chosen = tenants_called(options["tenant"])
         if not chosen:
             self.stderr.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
