@@ -26,10 +26,19 @@ from dbrouting.checks import (
 )
 from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.overrides import OverrideRouter
+from dbrouting.per_tenant import (  # noqa: F401  bind to the site what Django keeps for all alike
+    atomic_requests,
+    checks as checks_per_tenant,
+    raw_sql,
+    remembered_rows,
+    sessions,
+    task_checks,
+    tokens,
+)
 from dbrouting.reachability import variable_of
 from dbrouting.relations import DATABASE_ON_DELETE, Databases, relations_across
 from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter, is_site
-from dbrouting.tenant_names import alias_of
+from dbrouting.sample_tenant import SAMPLE, SAMPLE_NAME, tenants_have_a_url
 
 SETTINGS = (
     "SHARED_APPS",
@@ -46,9 +55,6 @@ SETTINGS = (
 )
 MIDDLEWARE = f"{SubdomainTenantMiddleware.__module__}.{SubdomainTenantMiddleware.__qualname__}"
 ROUTERS = (SharedAppsRouter, TenantOverrideRouter, TenantRouter)
-# Stands for every tenant: what the routers and the configuration say of one, they say of all.
-SAMPLE_NAME = "sample"
-SAMPLE = alias_of(SAMPLE_NAME)
 
 
 def databases() -> Databases:
@@ -189,11 +195,6 @@ def is_collected(field: "Field[Any, Any]") -> bool:
     """
     on_delete = getattr(field.remote_field, "on_delete", None)
     return on_delete is not DO_NOTHING and not isinstance(on_delete, DATABASE_ON_DELETE)
-
-
-def tenants_have_a_url() -> bool:
-    """Whether the tenants' databases are configured apart from the shared one, and may have faults of their own."""
-    return SAMPLE in connections.settings and variable_of(SAMPLE) != variable_of(DEFAULT_DB_ALIAS)
 
 
 @register(TAG)

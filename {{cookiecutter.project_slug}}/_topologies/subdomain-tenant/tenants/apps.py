@@ -7,16 +7,6 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Registers the checks, and binds to the site what Django keeps for all alike.
-        from dbrouting.per_tenant import (  # noqa: F401  importing them does it
-            atomic_requests,
-            checks,
-            raw_sql,
-            remembered_rows,
-            sessions,
-            task_checks,
-            tokens,
-        )
         from tenants.schema_state import after_migrate, before_migrate
 
         pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app

@@ -35,7 +35,6 @@ def places(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> list[str]
     for what in ("make", "copy", "drop"):
         monkeypatch.setattr(services, f"{what}_place", note(what))
     monkeypatch.setattr(services, "place_exists", lambda alias: False)
-    monkeypatch.setattr(services, "record_migrations", lambda alias: None)
     return done
 
 

@@ -21,8 +21,8 @@ from dbrouting.per_tenant.atomic_requests import is_exempt
 from dbrouting.per_tenant.caches import shared_key
 from dbrouting.per_tenant.files import SiteStorage
 from dbrouting.reachability import variable_of
+from dbrouting.sample_tenant import SAMPLE, tenants_have_a_url
 from dbrouting.tenant_context import CurrentTenant, tenant_context
-from dbrouting.topology_checks import SAMPLE, tenants_have_a_url
 
 # There need not be such tenants: what is bound to a site is bound to whatever id it has.
 TWO_TENANTS = [CurrentTenant(number, "sample", SAMPLE) for number in ("1", "2")]
