@@ -8,6 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.core.management import CommandError
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
@@ -107,9 +108,12 @@ def test_what_a_tenant_cannot_have_is_told_on_the_form(client: Client, fields: d
     assert Tenant.objects.count() == 2
 
 
-def test_a_failure_on_the_server_is_told_and_leaves_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OperationalError, OSError, CommandError])
+def test_a_failure_on_the_server_is_told_and_leaves_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def fail(alias: str) -> None:
-        raise OperationalError("disk full")
+        raise error("disk full")
 
     monkeypatch.setattr(services, "make_place", fail)
 

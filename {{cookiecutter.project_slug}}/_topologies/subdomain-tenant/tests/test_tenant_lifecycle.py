@@ -458,6 +458,18 @@ def test_a_deletion_that_fails_is_finished_by_the_next(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("_nobody_waits")
+def test_files_that_cannot_be_removed_are_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, initech: Tenant
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "delete_files", fail(PermissionError("not yours: menus")))
+        with pytest.raises(CommandError, match=r"The tenant was not deleted\. not yours: menus"):
+            call_command("delete_tenant", "initech", interactive=False)
+
+    assert services.get_tenant("initech").state == Tenant.State.DELETING
+
+
+@pytest.mark.usefixtures("_nobody_waits")
 def test_what_is_half_made_can_be_deleted(half_made: Tenant) -> None:
     output_of("delete_tenant", "initech", "--no-input")
 

@@ -46,6 +46,7 @@ def foreign(globex: CurrentTenant) -> Category:
     [
         lambda foreign: names(GLOBEX),
         lambda foreign: connections[GLOBEX].cursor().executemany("DELETE FROM catalogue_category WHERE id = %s", [[1]]),
+        lambda foreign: connections[GLOBEX].cursor().execute("SET a.b = 1; DELETE FROM catalogue_category"),
         lambda foreign: connections[GLOBEX].introspection.table_names(),
         lambda foreign: list(Category.objects.using(GLOBEX)),
         lambda foreign: list(Category.objects.using(GLOBEX).iterator()),

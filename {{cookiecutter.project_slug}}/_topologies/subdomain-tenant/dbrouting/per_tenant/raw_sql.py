@@ -44,7 +44,7 @@ def stay_with_tenant(execute: Any, sql: Any, params: Any, many: bool, context: d
 
 
 def is_harmless(sql: object) -> bool:
-    return str(sql).startswith(HARMLESS)
+    return str(sql).startswith(HARMLESS) and ";" not in str(sql)
 
 
 def guard(connection: BaseDatabaseWrapper, **kwargs: object) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.core.management.base import CommandError
-from django.db import DatabaseError
 
-from tenants.errors import TenantError
+from tenants.errors import EXPLAINED
 
 
 @contextmanager
@@ -14,5 +13,5 @@ def explained(outcome: str = "") -> Iterator[None]:
     """``outcome`` and the reason in a few words, instead of a traceback."""
     try:
         yield
-    except (TenantError, DatabaseError) as error:
+    except EXPLAINED as error:
         raise CommandError(f"{outcome} {error}".strip()) from error
