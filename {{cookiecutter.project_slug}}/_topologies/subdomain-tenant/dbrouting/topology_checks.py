@@ -8,7 +8,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DO_NOTHING, Field, Model
 from django.http.request import validate_host
 
@@ -26,16 +26,7 @@ from dbrouting.checks import (
 )
 from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.overrides import OverrideRouter
-from dbrouting.per_tenant import (  # noqa: F401  bind to the site what Django keeps for all alike
-    atomic_requests,
-    checks as checks_per_tenant,
-    raw_sql,
-    remembered_rows,
-    sessions,
-    task_checks,
-    tokens,
-)
-from dbrouting.reachability import variable_of
+from dbrouting.per_tenant import guards  # noqa: F401  switches them on
 from dbrouting.relations import DATABASE_ON_DELETE, Databases, relations_across
 from dbrouting.routers import SharedAppsRouter, TenantOverrideRouter, TenantRouter, is_site
 from dbrouting.sample_tenant import SAMPLE, SAMPLE_NAME, tenants_have_a_url

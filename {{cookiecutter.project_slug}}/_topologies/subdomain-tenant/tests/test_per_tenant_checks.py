@@ -13,9 +13,9 @@ from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from dbrouting import topology_checks
 from dbrouting.per_tenant import checks
 from dbrouting.per_tenant.files import SiteStorage
+from dbrouting.sample_tenant import SAMPLE
 from dbrouting.tenant_context import get_current_tenant
 
 
@@ -133,8 +133,8 @@ def test_a_transaction_of_the_shared_database_for_each_request_is_an_error(monke
 def test_a_transaction_of_the_tenants_databases_that_nobody_opens_is_an_error(
     value: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = {**connections.settings[topology_checks.SAMPLE], "VARIABLE": "TENANT_DATABASE_URL"}
-    monkeypatch.setitem(connections.settings, topology_checks.SAMPLE, {**config, "ATOMIC_REQUESTS": value})
+    config = {**connections.settings[SAMPLE], "VARIABLE": "TENANT_DATABASE_URL"}
+    monkeypatch.setitem(connections.settings, SAMPLE, {**config, "ATOMIC_REQUESTS": value})
 
     assert ids(checks.check_atomic_requests)[-1:] == expected
 

@@ -16,6 +16,7 @@ from django.urls import path
 
 from accounts.models import User
 from dbrouting import topology_checks
+from dbrouting.sample_tenant import SAMPLE
 from orders.models import Order
 from reference.models import Currency
 
@@ -174,8 +175,8 @@ def tenants_url(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say something in the tenants' own URL."""
 
     def tenants_url(**said: Any) -> None:
-        config = {**connections.settings[topology_checks.SAMPLE], **said, "VARIABLE": "TENANT_DATABASE_URL"}
-        monkeypatch.setitem(connections.settings, topology_checks.SAMPLE, config)
+        config = {**connections.settings[SAMPLE], **said, "VARIABLE": "TENANT_DATABASE_URL"}
+        monkeypatch.setitem(connections.settings, SAMPLE, config)
 
     return tenants_url
 
