@@ -14,7 +14,7 @@ from django.db import DatabaseError, NotSupportedError, ProgrammingError, connec
 from psycopg import ClientCursor, IsolationLevel, sql
 
 from dbrouting.schemas.provisioning import outside_schemas
-from dbrouting.schemas.transactions import refuse_an_end_in_the_middle
+from dbrouting.schemas.transactions import refuse_what_outlasts_its_transaction
 from dbrouting.tenant_backend.stock import Stock
 
 pytestmark = pytest.mark.django_db
@@ -230,6 +230,21 @@ def test_a_text_that_ends_the_transaction_before_its_own_end_is_refused(tenant: 
 
 
 @pytest.mark.parametrize(
+    "text", ["SET search_path TO public", "SELECT 1; set role nobody", b"/* so */ SET SESSION CHARACTERISTICS AS x"]
+)
+def test_a_setting_that_the_next_client_would_have_is_refused(tenant: Any, text: str) -> None:
+    with pytest.raises(NotSupportedError, match="SET LOCAL"):
+        run(tenant, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["SET LOCAL work_mem = '4MB'", "SET CONSTRAINTS ALL IMMEDIATE", "UPDATE note SET owner = owner"]
+)
+def test_a_setting_of_the_transaction_is_not(tenant: Any, text: str) -> None:
+    run(tenant, text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "COMMIT;",
@@ -242,4 +257,4 @@ def test_a_text_that_ends_the_transaction_before_its_own_end_is_refused(tenant: 
     ],
 )
 def test_a_text_that_does_not_is_executed(text: str) -> None:
-    refuse_an_end_in_the_middle(text)
+    refuse_what_outlasts_its_transaction(text)

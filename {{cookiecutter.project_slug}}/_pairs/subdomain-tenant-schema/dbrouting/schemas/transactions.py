@@ -21,6 +21,8 @@ _QUOTED = re.compile(
 _ENDS_IN_THE_MIDDLE = re.compile(
     r"(?:^|;)\s*(?:commit|end|abort|prepare\s+transaction|rollback(?!(\s+\w+)?\s+to\b))\b[^;]*;\s*\S", re.IGNORECASE
 )
+# A setting that outlasts the transaction.
+_SETS_THE_SESSION = re.compile(r"(?:^|;)\s*set\s+(?!local\b|transaction\b|constraints\b)", re.IGNORECASE)
 
 
 class Transactions(Protocol):
@@ -45,7 +47,7 @@ class TransactionCursor(CursorMixin, ClientCursor[Any]):
         self._begin = f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}; " if level else "BEGIN; "
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Self:
-        refuse_an_end_in_the_middle(query)
+        refuse_what_outlasts_its_transaction(query)
         before = self._before()
         super().execute(joined(before, query), params, **kwargs)
         for _ in before:
@@ -98,13 +100,18 @@ def joined(before: list[str], query: Any) -> Any:
     return text.encode() + query if isinstance(query, bytes) else text + query
 
 
-def refuse_an_end_in_the_middle(query: Any) -> None:
-    """What comes after it in the same message would run without a path."""
+def refuse_what_outlasts_its_transaction(query: Any) -> None:
+    """After its end in the middle of a text the rest would run without a path; a ``SET`` is the next client's too."""
     text = query.as_string() if isinstance(query, sql.Composable) else query
     text = text.decode() if isinstance(text, bytes) else text
-    bare = _QUOTED.sub(" ", text) if ";" in text else ""
+    bare = _QUOTED.sub(" ", text) if ";" in text or "set" in text[:200].lower() else ""
     if "/*" in bare or _ENDS_IN_THE_MIDDLE.search(bare):
         raise NotSupportedError(
             "A transaction ends in the middle of this text, and behind PgBouncer the rest would not be in the tenant's "
             "schema. Execute one statement at a time."
+        )
+    if _SETS_THE_SESSION.search(bare):
+        raise NotSupportedError(
+            "Behind PgBouncer another client would have this setting next, the shared site's perhaps. Say SET LOCAL, in a "
+            "transaction."
         )
