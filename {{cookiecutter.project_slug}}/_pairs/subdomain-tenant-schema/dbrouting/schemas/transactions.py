@@ -112,6 +112,6 @@ def refuse_what_outlasts_its_transaction(query: Any) -> None:
         )
     if _SETS_THE_SESSION.search(bare):
         raise NotSupportedError(
-            "Behind PgBouncer another client would have this setting next, the shared site's perhaps. Say SET LOCAL, in a "
-            "transaction."
+            "Behind PgBouncer another client would have this setting next, the shared site's perhaps. Say SET LOCAL, "
+            "in a transaction."
         )
