@@ -111,7 +111,4 @@ def refuse_what_outlasts_its_transaction(query: Any) -> None:
             "schema. Execute one statement at a time."
         )
     if _SETS_THE_SESSION.search(bare):
-        raise NotSupportedError(
-            "Behind PgBouncer another client would have this setting next, the shared site's perhaps. Say SET LOCAL, "
-            "in a transaction."
-        )
+        raise NotSupportedError("Behind PgBouncer the next client would have this setting too. Say SET LOCAL instead.")
