@@ -74,8 +74,7 @@ def test_sentry_and_the_log_are_told_the_tenant(
 ) -> None:
     project, databases = bootstrapped(combination)
     settings = tmp_path / "settings_of_the_readme.py"
-    recipes = recipe(project, "import sentry_sdk"), recipe(project, "LOGGING =")
-    settings.write_text("\n".join(["from config.settings import *", *recipes]))
+    settings.write_text(f"from config.settings import *\n{recipe(project, 'import sentry_sdk')}")
     script = tmp_path / "fail.py"
     script.write_text(FAIL)
     printed = run(

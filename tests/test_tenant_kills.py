@@ -62,6 +62,11 @@ class Killable:
         """All of a tenant's, but for its sessions."""
         return json.loads(self.done("manage", "dumpdata", f"--tenant={name}", "--exclude=sessions")["output"])
 
+    def content(self, name: str) -> dict[str, list[str]]:
+        """A tenant's tables with their rows, seen from outside."""
+        (place,) = (place for place in self.databases.places() if Path(place.name).stem.endswith(f"_{name}"))
+        return self.databases.content(place)
+
     def left(self) -> list[str]:
         """What is called like the tenant: rows, places on the server, uploaded files."""
         rows = [tenant["name"] for tenant in self.listed() if tenant["name"] == "initech" or HOST in tenant["hosts"]]

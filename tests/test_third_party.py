@@ -34,7 +34,7 @@ def tokens(project: Path) -> dict[str, int]:
     return {
         place.name.removesuffix(".sqlite3"): len(files.rows(place, TABLE))
         for place in files.places()
-        if TABLE in files.tables(place)
+        if TABLE in files.tables(place) and "__template_" not in place.name  # what new tenants are copied from
     }
 
 

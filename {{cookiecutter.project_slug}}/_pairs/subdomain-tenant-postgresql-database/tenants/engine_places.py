@@ -4,6 +4,7 @@ Since PostgreSQL 15 the server writes such a copy to its log (``STRATEGY wal_log
 hundredths of a second; older ones need a checkpoint before and after it.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -21,12 +22,14 @@ from tenants.place_kinds import Contents
 NO_SUCH_DATABASE = "3D000"
 OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
 EVERY_TEMPLATE = f"""SELECT datname FROM pg_database
-    WHERE datname ~ ('^' || %s || '[0-9a-f]{{{LENGTH}}}$') AND datname <> %s"""
+    WHERE datname ~ ('^' || %s || '[0-9a-f]{{{LENGTH}}}$') AND datname <> %s
+    AND pg_get_userbyid(datdba) = current_user"""
 
 
 class Databases:
     def make(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
-        new, template = (quoted(connection, name) for name in (name_of(connection), template_name(fingerprint)))
+        new = quoted(connection, name_of(connection))
+        template = quoted(connection, template_name(connection, fingerprint))
         try:
             with connection._nodb_cursor() as cursor:
                 cursor.execute(f"CREATE DATABASE {new} TEMPLATE {template}")
@@ -38,7 +41,7 @@ class Databases:
 
     def has_blueprint(self, connection: BaseDatabaseWrapper, fingerprint: str) -> bool:
         with connection._nodb_cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template_name(fingerprint)])
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template_name(connection, fingerprint)])
             return cursor.fetchone() is not None
 
     def draft(self, scratch: BaseDatabaseWrapper, migrate: Callable[[BaseDatabaseWrapper], None]) -> str:
@@ -57,12 +60,12 @@ class Databases:
         with scratch._nodb_cursor() as cursor:
             cursor.execute(f"ALTER DATABASE {quoted(scratch, name)} ALLOW_CONNECTIONS false")
             cursor.execute(END_SESSIONS, [name])  # those that a pool keeps
-            template = quoted(scratch, template_name(fingerprint))
+            template = quoted(scratch, template_name(scratch, fingerprint))
             cursor.execute(f"ALTER DATABASE {quoted(scratch, name)} RENAME TO {template}")
 
     def remove_outdated(self, scratch: BaseDatabaseWrapper, fingerprint: str) -> None:
         with scratch._nodb_cursor() as cursor:
-            cursor.execute(EVERY_TEMPLATE, [template_name(""), template_name(fingerprint)])
+            cursor.execute(EVERY_TEMPLATE, [beginning(), template_name(scratch, fingerprint)])
             for (name,) in cursor.fetchall():
                 cursor.execute(f"DROP DATABASE IF EXISTS {quoted(scratch, name)} WITH (FORCE)")
 
@@ -72,8 +75,14 @@ class Databases:
             copy_rows(reader, writer, dict(zip(schemas, schemas, strict=True)), without)
 
 
-def template_name(fingerprint: str) -> str:
-    return f"{databases.TENANT_DATABASE_PREFIX}__template_{fingerprint}"
+def template_name(connection: BaseDatabaseWrapper, fingerprint: str) -> str:
+    """Each user has one: what is in a copy belongs to whom it belonged to in the template."""
+    own = f"{fingerprint} {connection.settings_dict['USER']}"
+    return beginning() + hashlib.sha256(own.encode()).hexdigest()[:LENGTH]
+
+
+def beginning() -> str:
+    return f"{databases.TENANT_DATABASE_PREFIX}__template_"
 
 
 def own_schemas(cursor: CursorWrapper) -> list[str]:

@@ -77,6 +77,21 @@ def delete_tenant(tenant: Tenant) -> None:
         remove(row)
 
 
+@shared_context()
+def adopt_tenant(name: str, *hosts: str) -> Tenant:
+    """Make a tenant of what is on the server already, ``<prefix>_<name>``.
+
+    Its site is closed until it has been migrated, and ``resume_tenant`` opens it.
+    """
+    require_name(name)
+    require_free_name(name)
+    require_own_place(name)
+    with tenant_lock(alias_of(name)):
+        if not place_exists(alias_of(name)):
+            raise TenantError(f"There is no {name_of(connections[alias_of(name)])!r} on the server to be adopted.")
+        return announce(name, name, hosts or [default_host(name)], State.SUSPENDED)
+
+
 def make(name: str, hosts: Sequence[str], fill: Callable[[Tenant], None], state: str = State.ACTIVE) -> Tenant:
     """A new tenant, in ``state`` once ``fill`` has made its place."""
     require_name(name)
@@ -97,10 +112,10 @@ def make(name: str, hosts: Sequence[str], fill: Callable[[Tenant], None], state:
     return row
 
 
-def announce(name: str, key: str, hosts: Iterable[str]) -> Tenant:
-    """The rows of a tenant that is about to be made: all of them or none, and committed."""
+def announce(name: str, key: str, hosts: Iterable[str], state: str = State.CREATING) -> Tenant:
+    """The rows of a tenant, which is about to be made as a rule: all of them or none, and committed."""
     with atomic_for(Tenant, durable=True):
-        tenant = Tenant.objects.create(name=name, key=key, state=State.CREATING)
+        tenant = Tenant.objects.create(name=name, key=key, state=state)
         for host in hosts:
             save_domain(Domain(host=host, tenant=tenant))
     return tenant
