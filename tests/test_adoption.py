@@ -230,5 +230,6 @@ def test_an_existing_project_becomes_the_first_tenant(shop: Shop) -> None:
     assert "first.localhost" in shop.type("python manage.py list_tenants")
     with shop.open() as ask:
         assert pages_of(ask) == shop.pages
+        shop.log_in(ask)
         ask("/place/", product=1)
         assert "Order 3 of bob: 1 x Sencha" in ask("/").text
