@@ -39,7 +39,7 @@ from tenants import services, targets
 from tenants.errors import TenantBusyError, TenantError
 from tenants.locks import tenant_lock
 from tenants.models import Domain, Tenant
-from tenants.services import clone_tenant, create_tenant, delete_tenant, suspend_tenant
+from tenants.services import adopt_tenant, clone_tenant, create_tenant, delete_tenant, suspend_tenant
 from tenants.targets import TenantTargets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -285,6 +285,22 @@ def test_a_database_that_is_there_already_is_neither_used_nor_removed() -> None:
         create_tenant("initech")
 
     assert database_exists(connection_of("initech"))
+    assert not Tenant.objects.filter(name="initech").exists()
+
+
+def test_a_database_that_is_there_already_is_adopted_and_stays_closed_until_it_is_migrated() -> None:
+    create_database(connection_of("initech"))
+
+    tenant = adopt_tenant("initech")
+
+    assert (tenant.state, hosts_of("initech")) == (Tenant.State.SUSPENDED, {"initech.localhost"})
+    assert database_exists(connection_of("initech"))
+
+
+def test_what_is_not_there_is_not_adopted() -> None:
+    with pytest.raises(TenantError, match="to be adopted"):
+        adopt_tenant("initech")
+
     assert not Tenant.objects.filter(name="initech").exists()
 
 
