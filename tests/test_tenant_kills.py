@@ -74,6 +74,7 @@ class Killable:
 
     def places_left(self) -> list[str]:
         """Seen from outside. The lock that a killed process held in a file is none."""
+        beginning = self.databases.environment.get("TENANT_DATABASE_PREFIX", "tenant")  # others use the server too
         if not isinstance(self.databases, OnServers):
             names = [path.name for path in (self.project / "data").iterdir() if path.suffix != ".lock"]
         else:
@@ -82,7 +83,7 @@ class Killable:
             if isinstance(self.databases, OnPostgreSQL):
                 schemas = server.execute("SELECT nspname FROM pg_namespace", database=shared.removeprefix("/"))
                 names += [name for (name,) in schemas]
-        return [name for name in names if "initech" in name]
+        return [name for name in names if name.startswith(f"{beginning}_initech")]
 
 
 @pytest.fixture(scope="session")
