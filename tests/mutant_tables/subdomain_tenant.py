@@ -673,15 +673,15 @@ CONNECTIONS = (
     Mutant(
         "the shared schema is searched too",
         "dbrouting/schemas/sessions.py",
-        "set_config('search_path', quote_ident(%(name)s), false)",
-        "set_config('search_path', quote_ident(%(name)s) || ', public', false)",
+        "set_config('search_path', quote_ident('{name}'), false)",
+        "set_config('search_path', quote_ident('{name}') || ', public', false)",
         "a missing table is the shared one",
         needs=SCHEMA,
     ),
     Mutant(
         "the schema isn't set",
         "dbrouting/schemas/sessions.py",
-        "set_config('search_path', quote_ident(%(name)s), false)",
+        "set_config('search_path', quote_ident('{name}'), false)",
         "'set'",
         "no tenant finds its tables",
         needs=SCHEMA,
@@ -853,8 +853,8 @@ LIFE = (
     Mutant(
         "a tenant that is being made is served",
         "tenants/services.py",
-        "tenant = Tenant.objects.create(name=name, key=key, state=State.CREATING)",
-        "tenant = Tenant.objects.create(name=name, key=key, state=State.ACTIVE)",
+        "hosts: Iterable[str], state: str = State.CREATING) -> Tenant:",
+        "hosts: Iterable[str], state: str = State.ACTIVE) -> Tenant:",
         "visitors see error pages while it is made, and for ever if that was killed",
     ),
     Mutant(
