@@ -22,9 +22,9 @@ import django
 
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-from django.db.backends.signals import connection_created  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.core.management import call_command  # noqa: E402  Django is up now
+from django.db.backends.signals import connection_created  # noqa: E402  Django is up now
+from django.test import Client  # noqa: E402  Django is up now
 
 CHANGES = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|TRUNCATE|COPY|RENAME)\b", re.IGNORECASE)
 

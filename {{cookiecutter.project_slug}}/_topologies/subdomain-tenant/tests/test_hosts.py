@@ -17,6 +17,7 @@ from catalogue.factories import ProductFactory
 from conftest import AsyncClientOf
 from dbrouting import site_cache
 from dbrouting.hosts import normalise_host, spellings
+from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.tenant_context import CurrentTenant, tenant_context
 from tenants.models import Domain, Tenant
 
@@ -395,3 +396,14 @@ def test_a_domain_is_stored_as_browsers_send_it() -> None:
     domain.full_clean()
 
     assert domain.host == "xn--mller-kva.example"
+
+
+def test_what_was_looked_up_before_a_change_is_not_remembered_after_it() -> None:
+    def look_up(hosts: list[str]) -> None:
+        site_cache.sites.clear()  # as whoever changes a site meanwhile does
+
+    middleware = SubdomainTenantMiddleware(lambda request: None)
+    middleware.look_up = look_up
+    middleware.find_site(["new.test"])
+
+    assert site_cache.sites.get("new.test") is None

@@ -1,6 +1,9 @@
 """What would be good on more than one site is an error before anything runs."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from dbrouting.per_tenant import checks
+from dbrouting.per_tenant import checks, guards
 from dbrouting.per_tenant.files import SiteStorage
 from dbrouting.sample_tenant import SAMPLE
 from dbrouting.tenant_context import get_current_tenant
@@ -164,3 +167,12 @@ def test_an_asynchronous_view_that_would_be_refused_is_an_error(name: str, setti
     [error] = checks.check_views_fit_atomic_requests(None)
     assert error.id == "dbrouting.E309"
     assert "asynchronous" in error.msg
+
+
+def test_every_guard_is_on_as_soon_as_django_is() -> None:
+    """In a process of its own: these tests import what they test, which is enough to switch it on."""
+    ask = "import sys, django; django.setup(); print(*sys.modules)"
+
+    started = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {module.__name__ for module in vars(guards).values() if isinstance(module, ModuleType)} <= set(started)

@@ -45,4 +45,4 @@ def make_view_atomic(self: BaseHandler, view: View) -> View:
     return atomic_on_its_site(_make_view_atomic(self, view))
 
 
-BaseHandler.make_view_atomic = make_view_atomic  # type: ignore[method-assign]
+BaseHandler.make_view_atomic = make_view_atomic  # type: ignore[method-assign]  # on purpose

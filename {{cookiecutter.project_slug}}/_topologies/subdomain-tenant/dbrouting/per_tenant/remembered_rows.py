@@ -82,7 +82,7 @@ def keep_sites_apart() -> None:
 
     models.SITE_CACHE = sites
     # Django's own makes another, plain dictionary.
-    models.SiteManager.clear_cache = lambda self: sites.clear()  # type: ignore[method-assign]
+    models.SiteManager.clear_cache = lambda self: sites.clear()  # type: ignore[method-assign]  # on purpose
     for signal in (pre_save, pre_delete):
         signal.disconnect(models.clear_site_cache, sender=models.Site)  # it knows no alias
         signal.connect(forget_site, sender=models.Site)

@@ -48,4 +48,4 @@ def make_token_of_site(self: PasswordResetTokenGenerator, user: Any, timestamp: 
     return token
 
 
-PasswordResetTokenGenerator._make_token_with_timestamp = make_token_of_site  # type: ignore[method-assign]
+PasswordResetTokenGenerator._make_token_with_timestamp = make_token_of_site  # type: ignore[method-assign]  # on purpose
