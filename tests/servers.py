@@ -29,6 +29,7 @@ ADMIN, ADMIN_PASSWORD = "admin", "admin-password"
 USER, PASSWORD = "shop", "shop-password"
 SECONDS_TO_START = 60
 LATE_BY_MILLISECONDS = 1500
+ROOM = 6 * 2**30  # bytes: what the servers of two workers hold at most, and some
 
 OLDEST_POSTGRESQL = 15  # that Django 6.1 supports
 # Debian, Red Hat, Homebrew on either processor, Postgres.app, MacPorts.
@@ -472,10 +473,17 @@ class Cluster:
         self.replicas = replicas
 
 
+def has_room_in_memory() -> bool:
+    """Making a database writes hundreds of files, and suites make some hundred: on a disk most of their time."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage("/dev/shm").free > ROOM
+    return False
+
+
 @contextlib.contextmanager
 def kept_folder() -> Iterator[Keeper]:
     # The system's folder, not pytest's: that is the owner's alone, and its path too long for a socket's name.
-    keeper = Keeper(Path(tempfile.mkdtemp(prefix="dbs-", dir="/tmp")))
+    keeper = Keeper(Path(tempfile.mkdtemp(prefix="dbs-", dir="/dev/shm" if has_room_in_memory() else "/tmp")))
     try:
         yield keeper
     finally:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.files import locks
 from django.core.management.base import CommandError
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -83,7 +83,6 @@ class Server:
     take_lock: str
     give_back_lock: str
     how: str = ""
-    how_to_drop: str = ""
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
         return str(connection.settings_dict["NAME"])
@@ -99,7 +98,7 @@ class Server:
     def drop(self, connection: BaseDatabaseWrapper) -> None:
         connection.close()
         close_pool(connection)  # what it keeps open would keep the database from being dropped
-        self._execute(connection, "DROP DATABASE IF EXISTS", self.how_to_drop)
+        self._execute(connection, "DROP DATABASE IF EXISTS")
 
     def _execute(self, connection: BaseDatabaseWrapper, verb: str, how: str = "") -> None:
         with connection._nodb_cursor() as cursor:
@@ -148,7 +147,26 @@ class PostgreSQL(Server):
     )
     take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
     give_back_lock = "ROLLBACK"
-    how_to_drop = "WITH (FORCE)"  # who is still connected would keep it from being dropped
+
+    def drop(self, connection: BaseDatabaseWrapper) -> None:
+        connection.close()
+        close_pool(connection)
+        with connection._nodb_cursor() as cursor:
+            drop_with_its_sessions(cursor, self.name(connection))
+
+
+def drop_with_its_sessions(cursor: CursorWrapper, name: str) -> None:
+    """Drop a database of PostgreSQL that somebody may still be connected to.
+
+    ``FORCE`` is refused while autovacuum is at work there, which is a superuser's process; for a plain ``DROP`` it makes
+    way.
+    """
+    drop = f"DROP DATABASE IF EXISTS {quoted(cursor.db, name)}"
+    try:
+        cursor.execute(f"{drop} WITH (FORCE)")
+    except ProgrammingError:
+        cursor.execute(END_SESSIONS, [name])
+        cursor.execute(drop)
 
 
 class MySQL(Server):

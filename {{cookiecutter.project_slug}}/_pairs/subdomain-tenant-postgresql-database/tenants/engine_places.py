@@ -13,7 +13,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from config import databases
-from dbrouting.provisioning import END_SESSIONS, create_database, name_of, quoted, separate_session
+from dbrouting.provisioning import (
+    END_SESSIONS,
+    create_database,
+    drop_with_its_sessions,
+    name_of,
+    quoted,
+    separate_session,
+)
 from tenants.contents import contents_of
 from tenants.copying import copy_rows
 from tenants.fingerprints import LENGTH
@@ -67,7 +74,7 @@ class Databases:
         with scratch._nodb_cursor() as cursor:
             cursor.execute(EVERY_TEMPLATE, [beginning(), template_name(scratch, fingerprint)])
             for (name,) in cursor.fetchall():
-                cursor.execute(f"DROP DATABASE IF EXISTS {quoted(scratch, name)} WITH (FORCE)")
+                drop_with_its_sessions(cursor, name)
 
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
         with session_of(source) as reader, session_of(target) as writer:
