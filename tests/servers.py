@@ -245,6 +245,7 @@ class PostgreSQL(Server):
             "max_connections": 200,
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
+            "dynamic_shared_memory_type": "mmap",  # files of its folder, gone with it however it ends
             "wal_level": "logical",
             **self.settings(),
         }

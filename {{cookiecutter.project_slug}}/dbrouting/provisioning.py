@@ -158,8 +158,7 @@ class PostgreSQL(Server):
 def drop_with_its_sessions(cursor: CursorWrapper, name: str) -> None:
     """Drop a database of PostgreSQL that somebody may still be connected to.
 
-    ``FORCE`` is refused while autovacuum is at work there, which is a superuser's process; for a plain ``DROP`` it makes
-    way.
+    ``FORCE`` is refused while autovacuum, a superuser's process, is at work there. For a plain ``DROP`` it makes way.
     """
     drop = f"DROP DATABASE IF EXISTS {quoted(cursor.db, name)}"
     try:

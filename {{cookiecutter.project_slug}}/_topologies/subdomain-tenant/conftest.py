@@ -13,11 +13,12 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import AsyncClient, Client, SimpleTestCase, TransactionTestCase
 
 import config.databases
 from config import engine
-from dbrouting.aliases import let_go
+from dbrouting.aliases import is_listed, let_go
 from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
@@ -42,6 +43,24 @@ def pytest_configure(config: pytest.Config) -> None:
         listed = connections.settings[tenant.alias] = copy.deepcopy(connections.settings[tenant.alias])
         if connections[tenant.alias].vendor == "sqlite":
             listed["TEST"]["NAME"] = ":memory:"  # as it is anyway; pytest-xdist takes our backend for a server's
+
+
+@pytest.fixture(autouse=True)
+def _tenants_are_met_anew() -> Iterator[None]:
+    """A connection keeps the settings it was made with, and so the database's name: the next test's may differ."""
+    met: set[str] = set()
+    create = connections.create_connection
+
+    def note(alias: str) -> BaseDatabaseWrapper:
+        met.add(alias)
+        return create(alias)
+
+    with patch.object(connections, "create_connection", note):
+        yield
+    for alias in met:
+        if not is_listed(alias) and alias in connections.settings:
+            let_go(alias)
+            del connections[alias]
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +146,6 @@ def make_tenant(db: None, room_for_tenants: None) -> Iterator[Callable[..., Curr
     for alias in made:
         let_go(alias)
         drop_place(alias)
-        del connections[alias]
 
 
 @pytest.fixture
@@ -172,4 +190,3 @@ def places(room_for_tenants: None) -> Iterator[tuple[str, str]]:
     yield aliases
     for alias in aliases:
         drop_place(alias)
-        del connections[alias]

@@ -25,7 +25,6 @@ def _initech(room_for_tenants: None) -> Iterator[None]:
     create_tenant("initech")
     yield
     drop_database(connections[ALIAS])
-    del connections[ALIAS]
 
 
 def execute(statement: str) -> None:

@@ -51,7 +51,6 @@ def _nothing_left_over(room_for_tenants: None) -> Iterator[None]:
     yield
     for name in ("initech", "initech_2"):
         drop_database(connection_of(name))
-        del connections[alias_of(name)]
 
 
 def connection_of(name: str) -> BaseDatabaseWrapper:

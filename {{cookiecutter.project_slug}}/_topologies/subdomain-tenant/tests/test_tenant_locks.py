@@ -1,7 +1,7 @@
 """One tenant is worked on by one process, or thread, at a time."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,16 +24,12 @@ PREFIX = f"locked_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 @pytest.fixture(autouse=True)
-def _files_beside_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _files_beside_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test databases of SQLite are in memory, where there is nobody else to be kept off."""
     if "sqlite" in engine.ENGINE:
         server = {**config.databases.TENANT_SERVER, "NAME": str(tmp_path / "any.sqlite3")}
         monkeypatch.setattr(config.databases, "TENANT_SERVER", server)
     monkeypatch.setattr(config.databases, "TENANT_DATABASE_PREFIX", PREFIX)
-    yield
-    for alias in ("tenant_initech", "tenant_hooli"):
-        connections[alias].close()
-        del connections[alias]  # the next test has them in another folder
 
 
 def elsewhere(function: Callable[[], object]) -> object:
