@@ -595,19 +595,35 @@ def test_a_tenant_behind_the_code_is_not_served(tenants: list[Tenant], write: Wr
 
     write("0002_size", ADD_SIZE)
     sites.clear()
+    settings.TENANT_LOOKUP_SECONDS = 4.2
     refused = client.get("/nowhere/")
     assert refused.status_code == 503
     assert "being updated" in refused.content.decode()
+    assert refused["Retry-After"] == "5"
 
     settings.TENANT_SERVE_BEHIND = True
     sites.clear()
     assert client.get("/nowhere/").status_code == 404
 
 
+def test_a_tenant_of_which_nothing_is_written_down_is_served_once_it_is(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", FIRST)
+    output_of("migrate_tenants")
+    Tenant.objects.update(migrations="")
+    client = Client(headers={"host": "one.localhost"})
+    sites.clear()
+    assert client.get("/nowhere/").status_code == 503
+
+    output_of("migrate_tenants", "--tenant=one")
+
+    assert remembered("one") == ["catalogue.0001_initial"]
+    assert client.get("/nowhere/").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("migrations", "expected"),
     [
-        ("", False),
+        ("", True),
         ("catalogue.0001_initial", True),
         ("catalogue.0001_initial\ncatalogue.0002_size", False),
         ("catalogue.0001_initial\ncatalogue.0002_size\ncatalogue.0003_of_the_next_release", False),
