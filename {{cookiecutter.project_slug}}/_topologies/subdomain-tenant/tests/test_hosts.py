@@ -1,7 +1,7 @@
 """Every way to write a host, and whose site is there; what is remembered of it, and for how long."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, ProgrammingError, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, ProgrammingError, connections
 from django.test import Client
 
 from catalogue.factories import ProductFactory
@@ -270,6 +270,18 @@ def test_the_name_of_a_tenant_that_was_renamed_is_known_at_once() -> None:
     names.append(visit("acme.localhost").wsgi_request.tenant.name)
 
     assert names == ["acme", "umbrella"]
+
+
+@pytest.mark.no_tenant
+def test_what_others_read_before_a_change_was_committed_is_forgotten_then(
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]],
+) -> None:
+    before = find_tenant(["acme.localhost"])
+    with django_capture_on_commit_callbacks(using=DEFAULT_DB_ALIAS, execute=True):
+        suspend(Tenant.objects.get(name="acme"))
+        site_cache.sites.put("acme.localhost", before, site_cache.sites.times_cleared)
+
+    assert visit("acme.localhost").status_code == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 @pytest.fixture
