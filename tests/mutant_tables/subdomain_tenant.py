@@ -906,9 +906,16 @@ BOUND_TO_A_SITE = (
     Mutant(
         "a tenant's code reads by django.db.connection",
         "dbrouting/per_tenant/raw_sql.py",
-        "        if tenant:\n",
-        "        if False:\n",
+        "    if tenant:\n",
+        "    if False:\n",
         "raw SQL of a package reads the shared database in a request",
+    ),
+    Mutant(
+        "a tenant's code reads by a cursor on the server",
+        "dbrouting/per_tenant/raw_sql.py",
+        '        require_shared("chunked_cursor")\n',
+        "",
+        "raw SQL of a package that reads many rows reads the shared database's",
     ),
     Mutant(
         "without a tenant django.db.connection is the shared database",
