@@ -102,10 +102,10 @@ class Outage:
             was_known, self._ask_again = self._ask_again is not None, time.monotonic() + PAUSE
         if not was_known:
             logger.error(
-                "Whose site is at a host can't be asked: %s. For %g seconds the sites that were just visited are "
-                "served as they were; at other hosts the answer is 503.",
-                error,
+                "Whose site is at a host can't be asked. For %g seconds the sites that were just visited are served as "
+                "they were, and at other hosts the answer is 503: %s",
                 settings.TENANT_STALE_SECONDS,
+                " ".join(str(error).split()),
             )
 
     def end(self) -> None:
