@@ -20,6 +20,7 @@ from dbrouting.blocks import everything_ended
 from dbrouting.contexts import ContextThreadPoolExecutor
 from dbrouting.tenant_context import tenant_context
 from tenants.held_output import held_output, holding, in_turn, shared_streams
+from tenants.migrating import stop_requests
 from tenants.models import Tenant
 
 # What options that take an alias are called; "--backend" of a task queue, say, has the same default.
@@ -86,16 +87,18 @@ def run_on_tenants(
 
 
 def at_once(jobs: int, turn: Turn, tenants: Sequence[Tenant]) -> list[Failure | None]:
-    """Ctrl-C lets the turns at hand end, and there is none after them."""
+    """The first Ctrl-C or SIGTERM lets the turns at hand end, and there is none after them."""
 
     def held_turn(number: int, tenant: Tenant) -> Failure | None:
+        if stop.is_set():
+            return Failure("it had no turn before the run was stopped", 1)
         try:
             with held_output():
                 return turn(number, tenant)
         finally:
             connections.close_all()  # the thread's own
 
-    with shared_streams(), ContextThreadPoolExecutor(jobs) as pool:
+    with shared_streams(), stop_requests() as stop, ContextThreadPoolExecutor(jobs) as pool:
         return list(pool.map(held_turn, count(1), tenants))
 
 

@@ -1,6 +1,9 @@
 """A command that knows nothing of tenants, run once for each of them."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from threading import Barrier, Event
 from typing import Any
@@ -264,6 +267,25 @@ def test_a_job_that_fails_keeps_no_other_from_its_turn(packages: Seen, capsys: p
 
     assert sorted(name for name, *_ in packages) == ["acme", "acme", "globex"]
     assert "raise ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_signal_lets_the_jobs_at_hand_finish_and_names_those_that_had_no_turn(packages: Seen) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    both_are_there = Barrier(2, timeout=10)
+
+    def stop(name: str) -> None:
+        both_are_there.wait()
+        if name == "acme":
+            os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) != before:  # as it is again once the first one was heard
+            time.sleep(0.001)
+
+    packages.act = stop
+    with pytest.raises(CommandError, match="failed for 2 of 4 tenants") as caught:
+        typed("run_on_tenants", "--jobs=2", *BOTH, *BOTH, "packages")
+
+    assert sorted(name for name, *_ in packages) == ["acme", "globex"]
+    assert "globex: it had no turn before the run was stopped" in str(caught.value)
 
 
 def test_a_job_can_ask_nobody(packages: Seen) -> None:
