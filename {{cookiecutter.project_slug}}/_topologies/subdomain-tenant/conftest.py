@@ -19,7 +19,7 @@ import config.databases
 from config import engine
 from dbrouting.aliases import let_go
 from dbrouting.per_tenant.raw_sql import sql_on_any_site
-from dbrouting.site_cache import sites
+from dbrouting.site_cache import outage, sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
 from tenants.isolated_places import kind_of_place
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
     sites.clear()
+    outage.end()
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         for tenant in (ACME, GLOBEX):

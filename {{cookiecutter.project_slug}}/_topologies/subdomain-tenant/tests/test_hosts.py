@@ -367,14 +367,11 @@ class SharedDatabase:
 
 
 @pytest.fixture
-def shared_database(
-    monkeypatch: pytest.MonkeyPatch, settings: LazySettings, clock: SimpleNamespace
-) -> Iterator[SharedDatabase]:
+def shared_database(monkeypatch: pytest.MonkeyPatch, settings: LazySettings, clock: SimpleNamespace) -> SharedDatabase:
     settings.TENANT_LOOKUP_SECONDS, settings.TENANT_STALE_SECONDS = 5.0, 60.0
     database = SharedDatabase()
     monkeypatch.setattr(lookup, "find_tenant", database.find_tenant)
-    yield database
-    site_cache.outage.end()
+    return database
 
 
 @pytest.mark.no_tenant
