@@ -20,12 +20,13 @@ import config.databases
 from config import engine
 from dbrouting.aliases import is_listed, let_go
 from dbrouting.per_tenant.raw_sql import sql_on_any_site
-from dbrouting.site_cache import sites
+from dbrouting.site_cache import outage, sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
 from tenants.isolated_places import kind_of_place
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
+from tenants.schema_state import nothing_missing
 from tenants.services import create_tenant, default_host
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
@@ -66,11 +67,12 @@ def _tenants_are_met_anew() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
     sites.clear()
+    outage.end()
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         for tenant in (ACME, GLOBEX):
-            is_active = {"id": tenant.id, "state": Tenant.State.ACTIVE}
-            row, _ = Tenant.objects.get_or_create(name=tenant.name, defaults=is_active)
+            is_served = {"id": tenant.id, "state": Tenant.State.ACTIVE, "migrations": nothing_missing()}
+            row, _ = Tenant.objects.get_or_create(name=tenant.name, defaults=is_served)
             Domain.objects.get_or_create(host=f"{tenant.name}.localhost", tenant=row)
     if isinstance(request.instance, TransactionTestCase):  # it leaves every database as it was
         instance: Any = request.instance

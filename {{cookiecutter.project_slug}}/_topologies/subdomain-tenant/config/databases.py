@@ -105,12 +105,16 @@ def static_routes() -> dict[str, str]:
 # both, and costs no query. The alias may also be a listed database that was there before there were tenants.
 DYNAMIC_DB_ROUTES = static_routes()
 
-# Whether a tenant is served whose tables lack migrations of this code. A page that needs one of them fails then.
+# Whether a tenant is served whose tables lack migrations of this code, as far as is known. A page that needs one of
+# them fails then.
 TENANT_SERVE_BEHIND = env.bool("TENANT_SERVE_BEHIND", default=False)
 
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
 # For so long a process remembers whose site is at a host: then every worker knows of a change.
 TENANT_LOOKUP_SECONDS = seconds("TENANT_LOOKUP_SECONDS", default=5.0)
+# For so long it goes by what it remembers while the shared database can't be asked; sites that were closed in the last
+# moment before it are served until then. At hosts that it doesn't remember the answer is 503.
+TENANT_STALE_SECONDS = seconds("TENANT_STALE_SECONDS", default=60.0)
 SHARED_URLCONF = "tenants.urls_shared"
 # Answered at every host, known or not: load balancers ask at none of the sites.
 TENANT_PROBE_PATHS = env.list("TENANT_PROBE_PATHS", default=["/healthz"])

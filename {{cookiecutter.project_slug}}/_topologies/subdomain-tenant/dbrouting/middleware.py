@@ -2,17 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from math import ceil
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
 from dbrouting.blocks import everything_ended
 from dbrouting.hosts import spellings
-from dbrouting.site_cache import Found, sites
+from dbrouting.site_cache import Found, ask, sites
 from dbrouting.tenant_context import CurrentTenant, Site, shared_context, tenant_context
 from dbrouting.tenant_names import key_of
 
@@ -42,7 +44,7 @@ class SubdomainTenantMiddleware:
         hosts = hosts_of(request)
         site = known_site(hosts) or self.find_site(hosts)
         if isinstance(site, HttpResponse):
-            return site
+            return noted(site, request)
         mark(request, site)
         with site, everything_ended():
             response = self.get_response(request)
@@ -52,17 +54,15 @@ class SubdomainTenantMiddleware:
         hosts = hosts_of(request)
         site = known_site(hosts) or await sync_to_async(self.find_site)(hosts)
         if isinstance(site, HttpResponse):
-            return site
+            return noted(site, request)
         mark(request, site)
         with site:
             response = await self.get_response(request)
         return cast(HttpResponseBase, site.finished(response))
 
     def find_site(self, hosts: list[str]) -> Site | HttpResponse:
-        times_cleared = sites.times_cleared
-        found = self.look_up(hosts)
-        sites.put(hosts[0], found, times_cleared)
-        return site_of(found)
+        answer = ask(self.look_up, hosts)
+        return site_of(answer.found) if answer else come_back("This site can't be shown at the moment.")
 
 
 def hosts_of(request: HttpRequest) -> list[str]:
@@ -87,7 +87,9 @@ def site_of(found: Found | None) -> Site | HttpResponse:
     """The site that was found, or the answer to give instead."""
     if found is None:
         return refusal(HTTPStatus.NOT_FOUND, "There is no site at this address." + (hint() if settings.DEBUG else ""))
-    return refusal(HTTPStatus.SERVICE_UNAVAILABLE, found.closed) if found.closed else tenant_context(found, switch=True)
+    if found.closed:
+        return come_back(found.closed) if found.reopens else refusal(HTTPStatus.SERVICE_UNAVAILABLE, found.closed)
+    return tenant_context(found, switch=True)
 
 
 def hint() -> str:
@@ -101,6 +103,20 @@ def hint() -> str:
 def refusal(status: HTTPStatus, text: str) -> HttpResponse:
     """Plain text: templates and error handlers may query, and there is no database to ask."""
     return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+
+
+def come_back(text: str) -> HttpResponse:
+    """In some seconds: this process may know better then. How long somebody closes a site for, it can't tell."""
+    response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, text)
+    response["Retry-After"] = max(1, ceil(settings.TENANT_LOOKUP_SECONDS))
+    return response
+
+
+def noted(response: HttpResponse, request: HttpRequest) -> HttpResponse:
+    """A closed site is no error of this process: Django would write so to the admins at each visit."""
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request, level="info")
+    return response
 
 
 def mark(request: HttpRequest, site: Site) -> None:

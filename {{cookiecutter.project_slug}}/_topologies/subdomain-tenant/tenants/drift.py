@@ -23,7 +23,7 @@ from dbrouting.tenant_context import shared_context
 from dbrouting.tenant_names import alias_of, is_tenant_name
 from tenants.bulk import Columns, applied_in_bulk, applied_on, columns_in_bulk
 from tenants.models import Tenant
-from tenants.schema_state import Applied, code_migrations, to_text
+from tenants.schema_state import Applied, code_migrations, is_behind, to_text
 
 AGAIN = f"{MANAGE} check_tenants"
 UNFINISHED = (Tenant.State.CREATING, Tenant.State.DELETING)
@@ -123,6 +123,10 @@ def differences_of_migrations(tenant: Tenant, applied: Applied) -> Findings:
     code = code_migrations()
     if missing := sorted(code.missing_from(applied)):
         yield Finding("error", f"It is behind the code, without {few([dotted(key) for key in missing])}.", migrate)
+    elif is_behind(tenant.migrations):
+        yield Finding(
+            "error", "It lacks no migration, but what it has isn't written down: it counts as behind.", migrate
+        )
     elif to_text(applied) != tenant.migrations:
         what = "What is applied there isn't what is remembered: a run didn't reach its end, or another hand was there."
         yield Finding("warning", what, migrate)

@@ -18,6 +18,7 @@ class FoundTenant(NamedTuple):
     name: str
     alias: str
     closed: str
+    reopens: bool
 
 
 def find_tenant(hosts: list[str]) -> FoundTenant | None:
@@ -29,7 +30,7 @@ def find_tenant(hosts: list[str]) -> FoundTenant | None:
     tenants = {domain.host: domain.tenant for domain in visible.select_related("tenant")}
     for host in hosts:
         if tenant := tenants.get(host):
-            return FoundTenant(str(tenant.id), tenant.name, tenant.alias, why_closed(tenant))
+            return FoundTenant(str(tenant.id), tenant.name, tenant.alias, why_closed(tenant), tenant.is_active)
     return None
 
 

@@ -8,15 +8,19 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from itertools import count
+from typing import Any, NamedTuple, TextIO, cast
 
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from dbrouting.aliases import let_go
 from dbrouting.blocks import everything_ended
+from dbrouting.contexts import ContextThreadPoolExecutor
 from dbrouting.tenant_context import tenant_context
+from tenants.held_output import held_output, holding, in_turn, shared_streams
+from tenants.migrating import stop_requests
 from tenants.models import Tenant
 
 # What options that take an alias are called; "--backend" of a task queue, say, has the same default.
@@ -37,39 +41,68 @@ class Failure(NamedTuple):
     status: int
 
 
+# Runs the command for a tenant, which has that number among them.
+Turn = Callable[[int, Tenant], Failure | None]
+
+
 def run_on_tenants(
     tenants: Sequence[Tenant],
     words: list[str],
     announce: Callable[[str], object],
     *,
+    jobs: int = 1,
     show_traceback: bool = False,
-    **streams: Any,
+    **streams: TextIO,
 ) -> dict[str, Failure]:
     """Run the command ``words`` for each tenant; the others have their turn if one fails. Gives name → failure.
 
-    Mistakes in ``words`` are told before the first tenant. ``announce`` is given a heading before each.
+    Mistakes in ``words`` are told before the first tenant. ``announce`` is given a heading before each. With ``jobs``
+    above 1, so many have their turn at once, in threads, and each one's output comes in one piece.
     """
     name, *arguments = words
     require_runnable(name)
     parse(fetch(name), name, arguments, DEFAULT_DB_ALIAS)
-    failures = {}
-    for number, tenant in enumerate(tenants, start=1):
-        announce(f"Tenant {tenant.name} ({number} of {len(tenants)}):")
+
+    def turn(number: int, tenant: Tenant) -> Failure | None:
+        in_turn(announce, f"Tenant {tenant.name} ({number} of {len(tenants)}):")
         try:
             run(tenant, name, arguments, **streams)
         except (Exception, SystemExit) as error:
             if (failure := failure_of(error)).status:
-                failures[tenant.name] = failure
-                announce(f"Failed for {tenant.name}: {failure.reason}")
+                in_turn(announce, f"Failed for {tenant.name}: {failure.reason}")
                 if show_traceback:
                     traceback.print_exception(error)
+                return failure
         finally:
             let_go(tenant.alias)
             sys.stdout.flush()  # the headings are on another stream
-    return failures
+        return None
+
+    if jobs == 1:
+        outcomes = [turn(number, tenant) for number, tenant in enumerate(tenants, start=1)]
+    else:
+        streams = {name: holding(stream) for name, stream in streams.items()}
+        outcomes = at_once(jobs, turn, tenants)
+    return {tenant.name: failure for tenant, failure in zip(tenants, outcomes, strict=True) if failure}
 
 
-def run(tenant: Tenant, name: str, arguments: list[str], **streams: Any) -> None:
+def at_once(jobs: int, turn: Turn, tenants: Sequence[Tenant]) -> list[Failure | None]:
+    """The first Ctrl-C or SIGTERM lets the turns at hand end, and there is none after them."""
+
+    def held_turn(number: int, tenant: Tenant) -> Failure | None:
+        if stop.is_set():
+            return Failure("it had no turn before the run was stopped", 1)
+        try:
+            with held_output():
+                return turn(number, tenant)
+        finally:
+            connections.close_all()  # the thread's own
+
+    with shared_streams(), stop_requests() as stop, ContextThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(held_turn, count(1), tenants))
+
+
+def run(tenant: Tenant, name: str, arguments: list[str], **streams: TextIO) -> None:
     """A command object of its own for each: some keep what they were doing in themselves.
 
     The project was checked once for all of them.

@@ -47,11 +47,16 @@ def code_migrations() -> CodeMigrations:
 
 
 def is_behind(migrations: str) -> bool:
-    """Whether the code has migrations that aren't among the remembered ones; not if nothing is remembered.
+    """Whether the code has migrations that aren't among the remembered ones; so it is where nothing is remembered.
 
     A tenant that is ahead isn't behind: migrations come first, and then the code that needs them.
     """
-    return bool(migrations and code_migrations().missing_from(from_text(migrations)))
+    return bool(code_migrations().missing_from(from_text(migrations)))
+
+
+def nothing_missing() -> str:
+    """What is remembered of a tenant that has all migrations of the code, and no other."""
+    return to_text(code_migrations().all)
 
 
 def to_text(applied: Iterable[Key]) -> str:

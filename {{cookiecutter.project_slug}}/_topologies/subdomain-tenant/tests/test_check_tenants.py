@@ -72,8 +72,18 @@ def remembered(*more: str) -> str:
     return "\n".join(sorted([*Tenant.objects.get(name="initech").migrations.splitlines(), *more]))
 
 
-def test_what_is_remembered_must_be_what_is_applied() -> None:
+def test_one_whose_migrations_are_not_written_down_is_told_to_be_migrated() -> None:
     Tenant.objects.filter(name="initech").update(migrations="")
+
+    code, output = check()
+
+    assert code == 1
+    assert "error: It lacks no migration, but what it has isn't written down" in output
+    assert "$ python manage.py migrate_tenants --tenant initech\n" in output
+
+
+def test_what_is_remembered_must_be_what_is_applied() -> None:
+    Tenant.objects.filter(name="initech").update(migrations=remembered("orders.0009_next_release"))
 
     code, output = check()
 

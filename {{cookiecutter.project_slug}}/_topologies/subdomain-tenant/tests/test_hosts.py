@@ -1,7 +1,7 @@
 """Every way to write a host, and whose site is there; what is remembered of it, and for how long."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.core.exceptions import ValidationError
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, ProgrammingError, connections
 from django.test import Client
 
 from catalogue.factories import ProductFactory
@@ -19,6 +19,8 @@ from dbrouting import site_cache
 from dbrouting.hosts import normalise_host, spellings
 from dbrouting.middleware import SubdomainTenantMiddleware
 from dbrouting.tenant_context import CurrentTenant, tenant_context
+from tenants import lookup
+from tenants.lookup import FoundTenant, find_tenant
 from tenants.models import Domain, Tenant
 
 NOBODY, SHARED, CLOSED, MALFORMED = "nobody", "shared", "closed", "malformed"
@@ -270,6 +272,18 @@ def test_the_name_of_a_tenant_that_was_renamed_is_known_at_once() -> None:
     assert names == ["acme", "umbrella"]
 
 
+@pytest.mark.no_tenant
+def test_what_others_read_before_a_change_was_committed_is_forgotten_then(
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]],
+) -> None:
+    before = find_tenant(["acme.localhost"])
+    with django_capture_on_commit_callbacks(using=DEFAULT_DB_ALIAS, execute=True):
+        suspend(Tenant.objects.get(name="acme"))
+        site_cache.sites.put("acme.localhost", before, site_cache.sites.times_cleared)
+
+    assert visit("acme.localhost").status_code == HTTPStatus.SERVICE_UNAVAILABLE
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that goes on when it is told to."""
@@ -334,6 +348,177 @@ def test_of_more_sites_than_there_is_room_for_the_oldest_is_asked_for_again(monk
         assert asked == []
         visit("acme.localhost")
     assert asked == ["default"]
+
+
+# While the shared database can't be asked
+
+
+class SharedDatabase:
+    """Whom the lookup asks: how often, and the error it gets if it is down."""
+
+    error: Exception | None = None
+    asked = 0
+
+    def find_tenant(self, hosts: list[str]) -> FoundTenant | None:
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return find_tenant(hosts)
+
+
+@pytest.fixture
+def shared_database(monkeypatch: pytest.MonkeyPatch, settings: LazySettings, clock: SimpleNamespace) -> SharedDatabase:
+    settings.TENANT_LOOKUP_SECONDS, settings.TENANT_STALE_SECONDS = 5.0, 60.0
+    database = SharedDatabase()
+    monkeypatch.setattr(lookup, "find_tenant", database.find_tenant)
+    return database
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize("error", [OperationalError("could not connect"), InterfaceError("connection already closed")])
+@pytest.mark.parametrize(
+    ("host", "status"), [("acme.localhost", 200), ("closed.localhost", 503), ("stranger.localhost", 404)]
+)
+def test_in_an_outage_a_host_is_answered_as_before_and_not_for_long(
+    shared_database: SharedDatabase, clock: SimpleNamespace, error: Exception, host: str, status: int
+) -> None:
+    visit(host)
+    clock.now += 5
+    shared_database.error = error
+
+    answers = [visit(host)]
+    clock.now += 59.9
+    answers.append(visit(host))
+    clock.now += 0.1
+    refused = visit(host)
+
+    assert [(answer.status_code, answer.has_header("Retry-After")) for answer in answers] == [(status, False)] * 2
+    assert (refused.status_code, refused["Retry-After"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "5")
+
+
+@pytest.mark.no_tenant
+def test_in_an_outage_a_host_that_is_not_remembered_is_to_be_asked_for_again(shared_database: SharedDatabase) -> None:
+    shared_database.error = OperationalError("could not connect")
+
+    for refused in (visit("acme.localhost"), async_to_sync(AsyncClientOf("acme.localhost").get)("/")):
+        assert (refused.status_code, refused["Retry-After"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "5")
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize(("seconds", "promise"), [(0.0, "1"), (0.2, "1"), (7.5, "8")])
+def test_nobody_is_told_to_come_back_before_more_can_be_known(
+    shared_database: SharedDatabase, settings: LazySettings, seconds: float, promise: str
+) -> None:
+    settings.TENANT_LOOKUP_SECONDS = seconds
+    shared_database.error = OperationalError("could not connect")
+
+    assert visit("acme.localhost")["Retry-After"] == promise
+
+
+@pytest.mark.no_tenant
+def test_in_an_outage_no_site_comes_back_that_was_known_to_be_gone(
+    shared_database: SharedDatabase, clock: SimpleNamespace
+) -> None:
+    visit("acme.localhost")
+    Domain.objects.filter(host="acme.localhost").delete()
+    site_cache.sites.put("acme.localhost", find_tenant(["www.shop.test"]), site_cache.sites.times_cleared)
+    clock.now += 5
+    assert visit("acme.localhost").status_code == HTTPStatus.NOT_FOUND
+
+    clock.now += 5
+    shared_database.error = OperationalError("could not connect")
+
+    assert visit("acme.localhost").status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.no_tenant
+@pytest.mark.parametrize("change", [suspend, Tenant.delete])
+def test_in_an_outage_no_site_is_served_that_this_process_has_closed(
+    shared_database: SharedDatabase, change: Callable[[Tenant], object]
+) -> None:
+    visit("acme.localhost")
+    change(Tenant.objects.get(name="acme"))
+    shared_database.error = OperationalError("could not connect")
+
+    assert visit("acme.localhost").status_code == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.no_tenant
+def test_an_outage_costs_one_request_a_second_and_ends_by_itself(
+    shared_database: SharedDatabase, clock: SimpleNamespace
+) -> None:
+    shared_database.error = OperationalError("could not connect")
+    for _ in range(3):
+        visit("acme.localhost")
+    assert shared_database.asked == 1
+
+    clock.now += 1
+    for _ in range(3):
+        visit("acme.localhost")
+    assert shared_database.asked == 2
+
+    clock.now += 1
+    shared_database.error = None
+    assert visit("acme.localhost").status_code == HTTPStatus.OK
+    assert visit("globex.localhost").status_code == HTTPStatus.OK
+    assert shared_database.asked == 4
+
+
+@pytest.mark.no_tenant
+def test_while_one_request_asks_again_the_others_do_not_wait(
+    shared_database: SharedDatabase, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = []
+
+    def visit_meanwhile(hosts: list[str]) -> None:
+        monkeypatch.setattr(lookup, "find_tenant", shared_database.find_tenant)
+        statuses.append(visit("globex.localhost").status_code)
+
+    shared_database.error = OperationalError("could not connect")
+    visit("acme.localhost")
+    clock.now += 1
+    monkeypatch.setattr(lookup, "find_tenant", visit_meanwhile)
+    visit("acme.localhost")
+
+    assert (statuses, shared_database.asked) == ([HTTPStatus.SERVICE_UNAVAILABLE], 1)
+
+
+@pytest.mark.no_tenant
+def test_an_outage_is_told_when_it_begins_and_when_it_ends(
+    shared_database: SharedDatabase, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared_database.error = OperationalError("could not connect")
+    for _ in range(3):
+        visit("acme.localhost")
+        clock.now += 1
+    shared_database.error = None
+    for _ in range(3):
+        visit("acme.localhost")
+        clock.now += 5
+
+    told = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert len(told) == 2
+    assert "could not connect" in told[0]
+    assert "can be asked again" in told[1]
+
+
+@pytest.mark.no_tenant
+def test_a_visit_to_a_closed_site_is_no_error_to_be_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "django.request")
+    visit("closed.localhost", "/orders/")
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "Service Unavailable: /orders/")
+    ]
+
+
+@pytest.mark.no_tenant
+def test_what_is_no_outage_is_an_error_as_ever(shared_database: SharedDatabase) -> None:
+    visit("acme.localhost")
+    shared_database.error = ProgrammingError("no such column")
+
+    with pytest.raises(ProgrammingError):
+        visit("globex.localhost")
 
 
 @pytest.mark.no_tenant

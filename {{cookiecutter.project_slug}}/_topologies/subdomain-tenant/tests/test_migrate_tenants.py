@@ -17,19 +17,23 @@ from django.core.management.commands import migrate
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_migrate, pre_migrate
 from django.test import Client
 
 import config.databases
 from config import engine
+from dbrouting.aliases import let_go
+from dbrouting.mapping import complete
 from dbrouting.provisioning import create_database, drop_database
 from dbrouting.site_cache import sites
 from dbrouting.tenant_names import alias_of
 from tenants import migrating, plans
+from tenants.bulk import applied_on
 from tenants.errors import TenantBusyError
 from tenants.locks import run_lock, tenant_lock
 from tenants.models import Domain, Tenant
-from tenants.schema_state import after_migrate, code_migrations, is_behind
+from tenants.schema_state import Applied, after_migrate, code_migrations, is_behind
 from tenants.services import get_tenants
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -94,7 +98,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Ite
         dependencies = [("catalogue", written[-1])] if written and not first else []
         (package / f"{name}.py").write_text(
             "from django.db import migrations, models\nfrom dbrouting.migration_guard import runs_on\n"
-            f"from {__name__} import add_thing, fail, fail_on_two, interrupt_twice, note_transaction, stop\n\n"
+            f"from {__name__} import add_thing, fail, fail_on_two, interrupt_twice, note_transaction, open_archive\n"
+            f"from {__name__} import stop\n\n"
             f"class Migration(migrations.Migration):\n    dependencies = {dependencies}\n    {more}\n"
             f"    operations = {operations}\n"
         )
@@ -122,6 +127,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # What migrations call
 
 transactions: list[bool] = []
+archives: list[Any] = []
 unlucky = {"tenant_two"}
 
 
@@ -140,6 +146,11 @@ def add_thing(apps: Any, editor: Any) -> None:
 
 def fail(apps: Any, editor: Any) -> None:
     raise ValueError("not for tenants")
+
+
+def open_archive(apps: Any, editor: Any) -> None:
+    connections["archive"].connect()
+    archives.append(connections["archive"])
 
 
 def stop(apps: Any, editor: Any) -> None:
@@ -268,6 +279,19 @@ def test_a_default_for_the_rows_that_are_there_is_used_for_every_tenant(tenants:
     output_of("migrate_tenants", "--jobs=2")
 
     assert [execute(alias_of(name), "SELECT size FROM catalogue_thing") for name in NAMES] == [[(7,)]] * 3
+
+
+def test_jobs_close_whatever_a_migration_has_connected_to(
+    tenants: list[Tenant], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = complete({"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "archive.sqlite3")})
+    monkeypatch.setitem(connections.settings, "archive", archive)
+    write("0001_initial", "[migrations.RunPython(open_archive)]")
+    archives.clear()
+
+    output_of("migrate_tenants", "--jobs=2")
+
+    assert [archive.connection for archive in archives] == [None] * len(NAMES)
 
 
 @pytest.mark.parametrize("of_migration", [True, False])
@@ -439,6 +463,57 @@ def test_what_a_killed_run_did_not_reach_the_next_one_does(
     assert [remembered(name) for name in NAMES] == [["catalogue.0001_initial"]] * 3
 
 
+def test_a_receiver_that_fails_for_one_tenant_does_not_keep_the_others(
+    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*, db: str, **options: Any) -> None:
+        if db in unlucky:
+            raise ValueError("two has no luck")
+
+    monkeypatch.setattr(plans, "emit_post_migrate_signal", fail)
+    write("0001_initial", FIRST)
+
+    with pytest.raises(CommandError, match=r"1 of 3 tenants could not be migrated:\n  two: .*no luck"):
+        call_command("migrate_tenants")
+
+    assert [len(remembered(name)) for name in NAMES] == [1, 0, 1]
+
+
+def test_what_another_command_has_applied_meanwhile_is_not_applied_again(
+    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("0001_initial", FIRST)
+    output_of("migrate_tenants", "--tenant=two")
+    before_the_lock: list[Applied] = [frozenset()]
+
+    def read(connection: BaseDatabaseWrapper) -> Applied:
+        return before_the_lock.pop() if connection.alias == "tenant_two" and before_the_lock else applied_on(connection)
+
+    monkeypatch.setattr(migrating, "applied_in_bulk", lambda aliases: {})
+    monkeypatch.setattr(migrating, "applied_on", read)
+
+    assert "Migrated 2 tenants; 1 up to date" in output_of("migrate_tenants")
+
+
+def test_a_tenant_that_is_known_to_lack_nothing_is_not_visited(
+    tenants: list[Tenant], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("0001_initial", FIRST)
+    output_of("migrate_tenants")
+    known = {tenant.alias: code_migrations().all for tenant in tenants if tenant.name != "two"}
+    visited: list[str] = []
+
+    def leave(alias: str) -> None:
+        visited.append(alias)
+        let_go(alias)
+
+    monkeypatch.setattr(migrating, "applied_in_bulk", lambda aliases: known)
+    monkeypatch.setattr(migrating, "let_go", leave)
+
+    assert "Migrated 0 tenants; 3 up to date" in output_of("migrate_tenants")
+    assert visited == ["tenant_two"]
+
+
 @pytest.mark.parametrize("state", [Tenant.State.CREATING, Tenant.State.DELETING])
 def test_a_tenant_that_is_half_made_or_half_removed_is_left_alone(
     tenants: list[Tenant], write: Write, state: Tenant.State
@@ -595,19 +670,35 @@ def test_a_tenant_behind_the_code_is_not_served(tenants: list[Tenant], write: Wr
 
     write("0002_size", ADD_SIZE)
     sites.clear()
+    settings.TENANT_LOOKUP_SECONDS = 4.2
     refused = client.get("/nowhere/")
     assert refused.status_code == 503
     assert "being updated" in refused.content.decode()
+    assert refused["Retry-After"] == "5"
 
     settings.TENANT_SERVE_BEHIND = True
     sites.clear()
     assert client.get("/nowhere/").status_code == 404
 
 
+def test_a_tenant_of_which_nothing_is_written_down_is_served_once_it_is(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", FIRST)
+    output_of("migrate_tenants")
+    Tenant.objects.update(migrations="")
+    client = Client(headers={"host": "one.localhost"})
+    sites.clear()
+    assert client.get("/nowhere/").status_code == 503
+
+    output_of("migrate_tenants", "--tenant=one")
+
+    assert remembered("one") == ["catalogue.0001_initial"]
+    assert client.get("/nowhere/").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("migrations", "expected"),
     [
-        ("", False),
+        ("", True),
         ("catalogue.0001_initial", True),
         ("catalogue.0001_initial\ncatalogue.0002_size", False),
         ("catalogue.0001_initial\ncatalogue.0002_size\ncatalogue.0003_of_the_next_release", False),
@@ -619,6 +710,16 @@ def test_behind_means_that_something_is_missing(write: Write, migrations: str, e
     write("0002_size", ADD_SIZE)
 
     assert is_behind(migrations) is expected
+
+
+def test_a_flush_does_not_write_down_what_is_applied(tenants: list[Tenant], write: Write) -> None:
+    write("0001_initial", FIRST)
+    output_of("migrate_tenants")
+    Tenant.objects.update(migrations="")
+
+    after_migrate(using="tenant_one")  # it has no plan
+
+    assert remembered("one") == []
 
 
 def test_what_is_undone_counts_as_undone_before_and_after(tenants: list[Tenant], write: Write) -> None:

@@ -1,7 +1,11 @@
 """A command that knows nothing of tenants, run once for each of them."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -205,3 +209,103 @@ def test_whom_for_and_what_must_be_said(packages: Seen, words: list[str]) -> Non
 def test_code_that_works_for_a_tenant_does_not_run_a_command_for_another(acme: CurrentTenant) -> None:
     with tenant_context(acme), pytest.raises(CommandError, match=f"globex: {TenantSwitchError.__name__}"):
         typed("run_on_tenants", "--all", "packages")
+
+
+# Several at once
+
+
+def test_jobs_run_at_once_and_each_ones_output_is_kept_together(
+    packages: Seen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both_are_there = Barrier(2, timeout=10)
+
+    def talk(name: str) -> None:
+        for part in range(3):
+            both_are_there.wait()
+            print(name, part)
+
+    packages.act = talk
+    done = typed("run_on_tenants", "--jobs=2", *BOTH, "packages")
+
+    assert capsys.readouterr().out.split("\n")[:-1] in permutations_of(
+        ["acme 0", "acme 1", "acme 2"], ["globex 0", "globex 1", "globex 2"]
+    )
+    assert done.out.splitlines() in permutations_of(["0 at acme"], ["0 at globex"])
+    assert done.err.splitlines() in permutations_of(["Tenant acme (1 of 2):"], ["Tenant globex (2 of 2):"])
+
+
+def permutations_of(one: list[str], other: list[str]) -> tuple[list[str], list[str]]:
+    return one + other, other + one
+
+
+def test_of_jobs_that_fail_each_is_named_in_the_tenants_order(packages: Seen) -> None:
+    globex_failed = Event()
+
+    def fail(name: str) -> None:
+        if name == "acme":
+            assert globex_failed.wait(timeout=10)
+        else:
+            globex_failed.set()
+        sys.exit(3)
+
+    packages.act = fail
+    with pytest.raises(CommandError) as caught:
+        typed("run_on_tenants", "--jobs=2", "--all", "packages")
+
+    assert "run_on_tenants --tenant acme --tenant globex packages" in str(caught.value)
+    assert caught.value.returncode == 3
+
+
+def test_a_job_that_fails_keeps_no_other_from_its_turn(packages: Seen, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(name: str) -> None:
+        if name == "acme":
+            raise ZeroDivisionError("by nothing")
+
+    packages.act = fail
+    with pytest.raises(CommandError, match="failed for 1 of 3 tenants"):
+        typed("run_on_tenants", "--traceback", "--jobs=2", "--tenant=acme", *BOTH, "packages")
+
+    assert sorted(name for name, *_ in packages) == ["acme", "acme", "globex"]
+    assert "raise ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_signal_lets_the_jobs_at_hand_finish_and_names_those_that_had_no_turn(packages: Seen) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    both_are_there = Barrier(2, timeout=10)
+
+    def stop(name: str) -> None:
+        both_are_there.wait()
+        if name == "acme":
+            os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) != before:  # as it is again once the first one was heard
+            time.sleep(0.001)
+
+    packages.act = stop
+    with pytest.raises(CommandError, match="failed for 2 of 4 tenants") as caught:
+        typed("run_on_tenants", "--jobs=2", *BOTH, *BOTH, "packages")
+
+    assert sorted(name for name, *_ in packages) == ["acme", "globex"]
+    assert "globex: it had no turn before the run was stopped" in str(caught.value)
+
+
+def test_a_job_can_ask_nobody(packages: Seen) -> None:
+    def ask(name: str) -> None:
+        input("Really? ")
+
+    packages.act = ask
+    with pytest.raises(CommandError, match="acme: EOFError"):
+        typed("run_on_tenants", "--jobs=2", "--tenant=acme", "packages")
+
+
+@pytest.mark.usefixtures("packages")
+def test_jobs_of_code_that_works_for_a_tenant_stay_there(acme: CurrentTenant) -> None:
+    with tenant_context(acme), pytest.raises(CommandError, match=f"globex: {TenantSwitchError.__name__}"):
+        typed("run_on_tenants", "--jobs=2", "--all", "packages")
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_a_number_of_jobs_that_makes_no_sense_is_refused(packages: Seen, jobs: str) -> None:
+    with pytest.raises(CommandError, match="no number of 1 or more"):
+        call_command("run_on_tenants", "--all", f"--jobs={jobs}", "packages")
+
+    assert packages == []

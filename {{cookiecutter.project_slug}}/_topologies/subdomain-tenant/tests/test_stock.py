@@ -133,14 +133,24 @@ def test_who_finds_the_budget_used_up_is_told_which_setting_it_is(borrower: Borr
 
 @pytest.mark.parametrize("end", [Stock.give_back, Stock.discard])
 def test_who_waits_is_served_as_soon_as_another_is_done(
-    borrower: Borrower, end: Callable[[Stock, Connection], None]
+    borrower: Borrower, end: Callable[[Stock, Connection], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    has_room, is_about_to_wait = borrower.stock._has_room, threading.Event()
+
+    def look() -> bool:
+        if found := has_room():
+            return found
+        is_about_to_wait.set()  # and holds the lock until it does
+        return False
+
     borrower.stock.patience = 20
     first, *_ = (borrower.take(place) for place in ("acme", "globex", "initech"))
+    monkeypatch.setattr(borrower.stock, "_has_room", look)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(borrower.take, "hooli")
+        assert is_about_to_wait.wait(5)
         end(borrower.stock, first)
-        assert waiting.result() is borrower.opened[-1]
+        assert waiting.result(timeout=10) is borrower.opened[-1]
     assert borrower.most_at_once == 3
 
 
@@ -246,7 +256,7 @@ def test_a_forked_process_has_a_stock_of_its_own(monkeypatch: pytest.MonkeyPatch
     """It has its parent's connections too: whoever used them would read the answers to the parent's queries."""
     parents = stock()
     assert stock() is parents
-    monkeypatch.setattr(stock_module, "_stocks", {os.getpid(): parents})
+    monkeypatch.setattr(stock_module, "_stocks", dict(stock_module._stocks))
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     assert stock() is not parents

@@ -79,6 +79,27 @@ def test_who_goes_to_another_tenant_gives_back_what_nothing_is_open_in(databases
         assert pool.submit(visit).result() == [False, True]
 
 
+def test_what_one_tenant_gave_back_serves_that_tenant_alone(
+    databases: ConnectionHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = stock.Stock(5)
+    monkeypatch.setattr(DatabaseWrapper, "stock", staticmethod(lambda: shelf))
+    monkeypatch.setattr(DatabaseWrapper, "leave", lambda self, connection: True)
+
+    def visit(alias: str) -> Any:
+        databases[alias].ensure_connection()
+        connection = databases[alias].connection
+        databases[alias].close()
+        return connection
+
+    one = visit(ONE)
+    assert visit(OTHER) is not one
+    assert visit(ONE) is one
+
+    for place in tuple(shelf._idle):
+        shelf.close(place)
+
+
 @pytest.mark.no_tenant
 def test_what_is_open_stays_open_while_another_tenant_is_visited(databases: ConnectionHandler) -> None:
     with databases[ONE].cursor() as cursor:

@@ -39,6 +39,7 @@ from tenants import services, targets
 from tenants.errors import TenantBusyError, TenantError
 from tenants.locks import tenant_lock
 from tenants.models import Domain, Tenant
+from tenants.schema_state import nothing_missing
 from tenants.services import adopt_tenant, clone_tenant, create_tenant, delete_tenant, suspend_tenant
 from tenants.targets import TenantTargets
 
@@ -668,9 +669,10 @@ def test_tenants_are_listed_for_people_and_for_programs() -> None:
 
 def test_a_tenant_that_lacks_migrations_is_listed_as_such() -> None:
     Tenant.objects.filter(name="acme").update(migrations="catalogue.0001_initial")
+    Tenant.objects.create(name="made", state=Tenant.State.CREATING)
 
     assert "acme.localhost  behind the code" in output_of("list_tenants")
-    assert [row["is_behind"] for row in json.loads(output_of("list_tenants", "--json"))] == [True, False]
+    assert [row["is_behind"] for row in json.loads(output_of("list_tenants", "--json"))] == [True, False, False]
 
 
 def test_it_is_known_what_a_new_tenant_was_migrated_to() -> None:
@@ -778,7 +780,7 @@ def test_a_request_closes_the_connection_it_opened_to_its_tenant() -> None:
 
 
 def test_a_request_does_not_make_a_database_that_is_missing() -> None:
-    initech = Tenant.objects.create(name="initech", state=Tenant.State.ACTIVE)
+    initech = Tenant.objects.create(name="initech", state=Tenant.State.ACTIVE, migrations=nothing_missing())
     Domain.objects.create(host="initech.localhost", tenant=initech)
 
     with pytest.raises((OperationalError, ProgrammingError)):  # no database, or none of its tables

@@ -123,31 +123,37 @@ def test_an_alias_may_be_named_where_no_tenant_is_active(foreign: Category) -> N
 # django.db.connection, which is the shared database's
 
 
-def ask(each: Any = connection) -> list[tuple[int]]:
-    with each.cursor() as cursor:
+def ask(kind: str, each: Any = connection) -> list[tuple[int]]:
+    with getattr(each, kind)() as cursor:
         cursor.execute("SELECT 7")
         return list(cursor.fetchall())
 
 
-def test_a_cursor_that_names_no_database_is_not_the_shared_ones_by_chance() -> None:
-    with pytest.raises(TenantSwitchError, match=r"'acme' is active.*cursor_for"):
-        ask()
+KINDS = pytest.mark.parametrize("kind", ["cursor", "chunked_cursor"])
 
 
+@KINDS
+def test_a_cursor_that_names_no_database_is_not_the_shared_ones_by_chance(kind: str) -> None:
+    with pytest.raises(TenantSwitchError, match=rf"connection\.{kind}\(\).*'acme' is active.*cursor_for"):
+        ask(kind)
+
+
+@KINDS
 @pytest.mark.no_tenant
-def test_nor_where_no_tenant_is_active() -> None:
-    with pytest.raises(NoActiveTenantError, match="connections"):
-        ask()
+def test_nor_where_no_tenant_is_active(kind: str) -> None:
+    with pytest.raises(NoActiveTenantError, match=rf'connections\["default"\]\.{kind}\(\)'):
+        ask(kind)
 
 
+@KINDS
 @pytest.mark.no_tenant
-def test_it_is_where_the_shared_one_is_meant(acme: CurrentTenant) -> None:
+def test_it_is_where_the_shared_one_is_meant(acme: CurrentTenant, kind: str) -> None:
     with shared_context():
-        assert ask() == [(7,)]
+        assert ask(kind) == [(7,)]
     with in_database("default", write=True):
-        assert ask() == [(7,)]
+        assert ask(kind) == [(7,)]
     with tenant_context(acme):
-        assert ask(connections["default"]) == [(7,)]
+        assert ask(kind, connections["default"]) == [(7,)]
 
 
 def test_what_asks_nothing_of_the_database_works_as_ever() -> None:

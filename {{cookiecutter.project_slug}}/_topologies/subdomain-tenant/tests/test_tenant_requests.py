@@ -38,7 +38,9 @@ from tenants.models import Tenant
 
 pytestmark = pytest.mark.no_tenant
 
-ROWS = {f"{name}.localhost": FoundTenant(f"id of {name}", name, alias_of(name), "") for name in ("acme", "globex")}
+ROWS = {
+    f"{name}.localhost": FoundTenant(f"id of {name}", name, alias_of(name), "", True) for name in ("acme", "globex")
+}
 HOSTS = list(ROWS)
 
 

@@ -380,6 +380,14 @@ def test_objects_of_a_database_that_is_no_site_do_not_cross_either(
 
 
 @pytest.mark.django_db
+def test_an_override_takes_a_tenants_objects_to_a_database_that_is_no_site() -> None:
+    tea = CategoryFactory.create()
+
+    with in_database({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}, write=True) as archive:
+        assert router.db_for_write(Category, instance=tea) == archive.database
+
+
+@pytest.mark.django_db
 @pytest.mark.no_tenant
 def test_where_no_tenant_is_active_they_go_back_to_where_they_are_from(archived: Category) -> None:
     assert router.db_for_write(Category, instance=archived) == archived._state.db

@@ -26,7 +26,7 @@ from dbrouting.tenant_context import (
 from tenants.models import Tenant
 
 if find_spec("django.tasks") is None:
-    pytest.skip("Django 5.2 has no tasks of its own", allow_module_level=True)
+    pytest.skip("Django 5.2 has no tasks, and this project does not need their backport", allow_module_level=True)
 
 from django.tasks import Task, task_backends
 from django.tasks.backends.dummy import DummyBackend

@@ -2,7 +2,7 @@
 
 Whatever it comes from (``.using()``, an object that remembers its database, a cursor), a statement for one tenant's
 database raises while another tenant is active. ``django.db.connection`` is ``default`` wherever the code runs, so its
-cursor raises except on the shared site; ``connections["default"]`` says that this is meant.
+cursors raise except on the shared site; ``connections["default"]`` says that this is meant.
 """
 
 from typing import Any
@@ -54,21 +54,27 @@ def guard(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
 
 
 class SharedConnection(ConnectionProxy):  # type: ignore[type-arg]  # at run time it takes no argument
-    """``django.db.connection``, whose cursor is for those who work for the shared database."""
+    """``django.db.connection``, whose cursors are for those who work for the shared database."""
 
     def cursor(self) -> CursorWrapper:
-        tenant, override = get_current_tenant(), current_override()
-        if tenant:
-            raise TenantSwitchError(
-                f"connection.cursor() is the shared database's, while the tenant {tenant.name!r} is active. For the "
-                "tenant's own write cursor_for(Model), from dbrouting.sql; if the shared one is meant, "
-                'connections["default"].cursor().'
-            )
-        if not is_shared_context() and (override is None or override.write != DEFAULT_DB_ALIAS):
-            raise NoActiveTenantError(
-                'connection.cursor() may mean any site (connections["default"].cursor() says which)'
-            )
+        require_shared("cursor")
         return connections[DEFAULT_DB_ALIAS].cursor()
+
+    def chunked_cursor(self) -> CursorWrapper:
+        require_shared("chunked_cursor")
+        return connections[DEFAULT_DB_ALIAS].chunked_cursor()
+
+
+def require_shared(kind: str) -> None:
+    tenant, override = get_current_tenant(), current_override()
+    if tenant:
+        raise TenantSwitchError(
+            f"connection.{kind}() is the shared database's, while the tenant {tenant.name!r} is active. For the "
+            "tenant's own write cursor_for(Model), from dbrouting.sql; if the shared one is meant, "
+            f'connections["default"].{kind}().'
+        )
+    if not is_shared_context() and (override is None or override.write != DEFAULT_DB_ALIAS):
+        raise NoActiveTenantError(f'connection.{kind}() may mean any site (connections["default"].{kind}() says which)')
 
 
 connection_created.connect(guard)

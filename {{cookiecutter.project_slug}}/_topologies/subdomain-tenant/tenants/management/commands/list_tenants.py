@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from tenants.models import Tenant
 from tenants.schema_state import is_behind
+from tenants.services import WHOLE
 
 
 class Command(BaseCommand):
@@ -33,6 +34,6 @@ def describe(tenant: Tenant) -> dict[str, Any]:
         "alias": tenant.alias,
         "hosts": [domain.host for domain in tenant.domains.all()],
         "state": tenant.state,
-        "is_behind": is_behind(tenant.migrations),
+        "is_behind": tenant.state in WHOLE and is_behind(tenant.migrations),
         "created_at": tenant.created_at.isoformat(),
     }

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.management.explained import explained
+from tenants.management.jobs import add_jobs
 from tenants.migrating import AGAIN, Report, in_words, migrate_tenants, print_plan
 from tenants.services import get_tenants
 
@@ -17,14 +18,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--tenant", action="append", metavar="NAME", help="Migrate this tenant; may be repeated. By default all."
         )
-        parser.add_argument(
-            "--jobs", type=int, default=1, metavar="N", help="Migrate so many tenants at once; 1 by default."
-        )
+        add_jobs(parser, "Migrate")
         parser.add_argument("--plan", action="store_true", help="Print what would be done, and do nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["jobs"] < 1:
-            raise CommandError("--jobs takes a number of 1 or more.")
         with explained():
             tenants = get_tenants(options["tenant"])
             if options["plan"]:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.management.jobs import add_jobs
 from tenants.running import raise_failures, run_on_tenants
 from tenants.targets import tenants_called
 
@@ -14,6 +15,7 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--tenant", action="append", metavar="NAME", help="Run it for this one; may be repeated.")
         which.add_argument("--all", action="store_true", help="Run it for every tenant, suspended ones too.")
+        add_jobs(parser, "Run it for")
         parser.add_argument("command_line", nargs=REMAINDER, metavar="command …", help="The command, its arguments.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,7 +28,8 @@ class Command(BaseCommand):
         if not chosen:
             self.stderr.write("There are no tenants yet. To make one: python manage.py create_tenant NAME")
         streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
-        failures = run_on_tenants(chosen, words, self.announce, show_traceback=options["traceback"], **streams)
+        how = {"jobs": options["jobs"], "show_traceback": options["traceback"]}
+        failures = run_on_tenants(chosen, words, self.announce, **how, **streams)
         raise_failures(failures, words, len(chosen))
 
     def announce(self, text: str) -> None:
