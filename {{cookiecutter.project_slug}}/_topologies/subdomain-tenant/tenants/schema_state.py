@@ -4,7 +4,7 @@ What is remembered is written after all is done, receivers of ``post_migrate`` i
 is seen by the next; and before anything is undone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -37,6 +37,11 @@ class CodeMigrations(NamedTuple):
         parts = self.replaced.get(key)
         return key in applied or (parts is not None and all(self.is_in(applied, part) for part in parts))
 
+    def stood_for(self, key: Key) -> Iterator[Key]:
+        for part in self.replaced.get(key, ()):
+            yield part
+            yield from self.stood_for(part)
+
 
 @cache
 def code_migrations() -> CodeMigrations:
@@ -44,6 +49,12 @@ def code_migrations() -> CodeMigrations:
     loader = MigrationLoader(None, ignore_no_migrations=True)
     replaced = {key: list(migration.replaces) for key, migration in loader.replacements.items()}
     return CodeMigrations(frozenset(loader.graph.nodes), replaced, loader.detect_conflicts())
+
+
+def records_of_new() -> Applied:
+    """What ``migrate`` records in an empty place: with each squashed one all that it stands for."""
+    code = code_migrations()
+    return code.all.union(*(code.stood_for(key) for key in code.all))
 
 
 def is_behind(migrations: str) -> bool:

@@ -26,10 +26,11 @@ from dbrouting.provisioning import create_database, drop_database
 from dbrouting.site_cache import sites
 from dbrouting.tenant_names import alias_of
 from tenants import migrating, plans
+from tenants.bulk import applied_on
 from tenants.errors import TenantBusyError
 from tenants.locks import run_lock, tenant_lock
 from tenants.models import Domain, Tenant
-from tenants.schema_state import after_migrate, code_migrations, is_behind
+from tenants.schema_state import after_migrate, code_migrations, is_behind, records_of_new
 from tenants.services import get_tenants
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -300,6 +301,7 @@ def test_a_squashed_migration_is_recorded_where_its_parts_were_applied_and_run_w
 
     for name in NAMES:
         assert sorted(records(alias_of(name))) == ["0001_initial", "0001_squashed", "0002_size"]
+        assert applied_on(connections[alias_of(name)]) == records_of_new()
         assert columns(alias_of(name))["catalogue_thing"] == ["id", "name", "size"]
     assert "Migrated 0 tenants; 3 up to date" in output_of("migrate_tenants")
 
