@@ -14,7 +14,7 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).parent.parent
 SITE = Path(__file__).parent / "tenant_site"
 sys.path.insert(0, str(TEMPLATE / "tests"))
-from servers import PgBouncer, PostgreSQL, kept_folder, postgresql_binaries  # noqa: E402  found by the line before
+from servers import USER, PgBouncer, PostgreSQL, kept_folder, postgresql_binaries  # noqa: E402  found by the line before
 
 
 class Way(NamedTuple):
@@ -119,6 +119,11 @@ def projects(folder: Path) -> Iterator[Projects]:
         server = BenchServer(keeper, "primary", postgresql_binaries())
         server.create()
         yield Projects(folder, server)
+
+
+def socket_url(server: PgBouncer, database: str) -> str:
+    """By way of its socket, which asks for no password: that takes longer than all else of connecting."""
+    return f"{server.scheme}://{USER}@/{database}?host={server.keeper.folder}&port={server.port}"
 
 
 @contextlib.contextmanager

@@ -13,20 +13,22 @@ from tenant_projects import (
     PLAIN_CHECKED,
     SCHEMAS,
     Aim,
+    PgBouncer,
     Projects,
     Way,
+    socket_url,
 )
 
 FIRST = "plain Django, one database"
-OUR_SCHEMAS, WARM, POOLED = "ours, schemas", "ours, databases, all warm", "ours, databases, PgBouncer, a fifth warm"
+OUR_SCHEMAS, WARM, POOLED = "ours, schemas", "ours, databases, all warm", "the same, PgBouncer's socket"
 THREADS = (1, 4)
 Ratios = dict[str, float]
 Cost = tuple[float, float]  # of a request: the time it took, and how much of that it had a processor; microseconds
 
 
-def measure_requests(found: Projects, tenants: int, turns: int, pooled: str) -> list[Aim]:
+def measure_requests(found: Projects, tenants: int, turns: int, pooler: PgBouncer) -> list[Aim]:
     """With one thread and with some; the aims are about one, whose requests wait for nobody."""
-    ways = ways_of(tenants, pooled)
+    ways = ways_of(tenants, pooler)
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(serving(found, name, way)) for name, way in ways.items()}
         ratios = {threads: measure(servers, tenants, threads, turns) for threads in THREADS}
@@ -39,15 +41,18 @@ def measure_requests(found: Projects, tenants: int, turns: int, pooled: str) -> 
     ]
 
 
-def ways_of(tenants: int, pooled: str) -> dict[str, Way]:
+def ways_of(tenants: int, pooler: PgBouncer) -> dict[str, Way]:
     few = {"TENANT_MAX_CONNECTIONS": str(tenants // 5)}
+    by_tcp = {"TENANT_DATABASE_URL": f"{pooler.url('bench_database')}?pgbouncer=true"}
+    by_socket = {"TENANT_DATABASE_URL": f"{socket_url(pooler, 'bench_database')}&pgbouncer=true"}
     return {
         FIRST: PLAIN,
         "the same, asked first if it is alive": PLAIN_CHECKED,
         OUR_SCHEMAS: SCHEMAS,
         WARM: DATABASES._replace(environment={"TENANT_MAX_CONNECTIONS": str(tenants * max(THREADS))}),
         "ours, databases, a fifth warm": DATABASES._replace(environment=few),
-        POOLED: DATABASES._replace(environment={**few, "TENANT_DATABASE_URL": f"{pooled}?pgbouncer=true"}),
+        "the same, PgBouncer with a password": DATABASES._replace(environment=few | by_tcp),
+        POOLED: DATABASES._replace(environment=few | by_socket),
         "django-tenants": DJANGO_TENANTS,
         "django-tenants, limited SET": DJANGO_TENANTS._replace(settings="by_django_tenants.limited"),
         "django-pgschemas": DJANGO_PGSCHEMAS,

@@ -41,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, projects(Path(folder)) as found, bouncer(found.server) as pooler:
         aims += measure_creation(found, tenants)
         if options.only != "migrations":
-            aims += measure_requests(found, tenants, turns, pooler.url("bench_database"))
+            aims += measure_requests(found, tenants, turns, pooler)
         if options.only != "requests":
             aims += measure_migrations(found, tenants)
     return show_aims(aims)

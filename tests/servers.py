@@ -434,14 +434,16 @@ class PgBouncer(Server):
         self.binary = program("pgbouncer", "install it, `apt-get install pgbouncer` or `brew install pgbouncer`")
 
     def create(self) -> None:
-        """Its files belong to this process, so it may have to be told that others can read them."""
+        """It trusts its own socket, as its server does. Its files belong to this process: let others read them."""
         self.data.mkdir()
+        rules = self.data / "hba.conf"
+        rules.write_text(f"local all all trust\nhost all all {HOST}/32 scram-sha-256\n", "utf-8")
         accounts = self.data / "accounts.txt"
         accounts.write_text(f'"{USER}" "{PASSWORD}"\n"{ADMIN}" "{ADMIN_PASSWORD}"\n', "utf-8")
         (self.data / "pgbouncer.ini").write_text(
             f"[databases]\n* = host={HOST} port={self.server.port}\n"
-            f"[pgbouncer]\nlisten_addr = {HOST}\nlisten_port = {self.port}\nunix_socket_dir =\n"
-            f"auth_type = scram-sha-256\nauth_file = {accounts}\nadmin_users = {ADMIN}\n"
+            f"[pgbouncer]\nlisten_addr = {HOST}\nlisten_port = {self.port}\nunix_socket_dir = {self.keeper.folder}\n"
+            f"auth_type = hba\nauth_hba_file = {rules}\nauth_file = {accounts}\nadmin_users = {ADMIN}\n"
             f"pool_mode = transaction\ndefault_pool_size = 5\nmax_client_conn = 200\n"
             # What libpq sends unasked; a client's own start-up options are refused, as in production.
             f"ignore_startup_parameters = extra_float_digits\n",

@@ -1086,7 +1086,7 @@ LIFE = (
     Mutant(
         "a tenant from a blueprint has no record",
         "tenants/places.py",
-        "        record_migrations(alias)\n        return\n",
+        "        remember({records_of_new(): [key_of(alias)]})\n        return\n",
         "        return\n",
         "nobody knows what is applied at a new tenant",
     ),

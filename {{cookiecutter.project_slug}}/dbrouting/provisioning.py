@@ -142,8 +142,8 @@ class PostgreSQL(Server):
     find = "SELECT 1 FROM pg_database WHERE datname = %s"
     list_names = "SELECT datname FROM pg_database"
     before_lock = (
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config(name, '0', true) FROM pg_settings "
-        "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; "
+        "SELECT set_config('transaction_timeout', '0', true) WHERE current_setting('transaction_timeout', true) <> ''"
     )
     take_lock = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
     give_back_lock = "ROLLBACK"

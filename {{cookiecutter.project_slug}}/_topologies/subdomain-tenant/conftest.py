@@ -26,7 +26,7 @@ from dbrouting.tenant_names import alias_of
 from tenants.isolated_places import kind_of_place
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
-from tenants.schema_state import nothing_missing
+from tenants.schema_state import records_of_new
 from tenants.services import create_tenant, default_host
 
 pytest_plugins = ["dbrouting.pytest_plugin"]
@@ -71,7 +71,7 @@ def _work_for_acme(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         for tenant in (ACME, GLOBEX):
-            is_served = {"id": tenant.id, "state": Tenant.State.ACTIVE, "migrations": nothing_missing()}
+            is_served = {"id": tenant.id, "state": Tenant.State.ACTIVE, "migrations": records_of_new()}
             row, _ = Tenant.objects.get_or_create(name=tenant.name, defaults=is_served)
             Domain.objects.get_or_create(host=f"{tenant.name}.localhost", tenant=row)
     if isinstance(request.instance, TransactionTestCase):  # it leaves every database as it was

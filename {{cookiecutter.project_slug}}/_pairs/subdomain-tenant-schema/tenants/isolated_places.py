@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import ClientCursor
 
 from dbrouting.provisioning import create_database, name_of, quoted
-from dbrouting.schemas.provisioning import outside_schemas
+from dbrouting.schemas.provisioning import outside_schemas, separately_outside
 from tenants.contents import contents_of
 from tenants.copying import copy_rows
 from tenants.place_kinds import Contents, PlaceKind, Scripted
@@ -49,7 +49,7 @@ class Schemas(Scripted):
             return contents_of(cursor, [name], place=name)
 
     def copy_rows(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, without: Sequence[str]) -> None:
-        with outside_schemas(source) as reader, outside_schemas(target) as writer:
+        with separately_outside(source) as reader, separately_outside(target) as writer:
             copy_rows(reader, writer, {name_of(source): name_of(target)}, without)
 
 

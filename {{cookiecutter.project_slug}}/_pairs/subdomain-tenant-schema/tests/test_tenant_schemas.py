@@ -527,9 +527,9 @@ def test_a_schema_is_made_once_and_dropped_with_its_rows(other: Any, stock: Stoc
     assert owner(other) == OTHER
 
 
-def test_a_database_that_is_missing_is_made_with_the_schema(one: Any, stock: Stock) -> None:
+def test_a_database_that_is_missing_is_made_with_the_schema(one: Any) -> None:
     """The tenants may be on a server, or in a database, of their own."""
-    elsewhere = connection_to(ONE, stock)
+    elsewhere = connection_to(ONE, Stocked.stock())
     elsewhere.settings_dict["NAME"] += "_elsewhere"
     assert not database_exists(elsewhere)
     try:

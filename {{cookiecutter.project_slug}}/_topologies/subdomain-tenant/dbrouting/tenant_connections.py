@@ -18,8 +18,10 @@ _thread = threading.local()  # Django's connections belong to a thread too
 
 
 def opened_here() -> set[str]:
-    """The tenants' aliases that this thread has connected to and not yet let go."""
+    """The tenants' aliases that this thread has connected to and not yet let go, or removed: none is made anew."""
     aliases: set[str] = _thread.__dict__.setdefault("aliases", set())
+    here = connections._connections  # type: ignore[attr-defined]  # Django's own, no stub
+    aliases.difference_update([alias for alias in aliases if not hasattr(here, alias)])
     return aliases
 
 

@@ -16,7 +16,7 @@ from tenants.blueprints import make_from_blueprint
 from tenants.errors import TenantError
 from tenants.isolated_places import kind_of_place
 from tenants.models import Tenant
-from tenants.schema_state import record_migrations
+from tenants.schema_state import records_of_new, remember
 
 
 def place_exists(alias: str) -> bool:
@@ -31,7 +31,7 @@ def make_place(alias: str) -> None:
     """
     connection = connections[alias]
     if make_from_blueprint(connection, kind_of_place()):
-        record_migrations(alias)
+        remember({records_of_new(): [key_of(alias)]})
         return
     create_database(connection)
     call_command("migrate", database=alias, interactive=False, verbosity=0)

@@ -4,7 +4,7 @@ What is remembered is written after all is done, receivers of ``post_migrate`` i
 is seen by the next; and before anything is undone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -37,6 +37,11 @@ class CodeMigrations(NamedTuple):
         parts = self.replaced.get(key)
         return key in applied or (parts is not None and all(self.is_in(applied, part) for part in parts))
 
+    def stood_for(self, key: Key) -> Iterator[Key]:
+        for part in self.replaced.get(key, ()):
+            yield part
+            yield from self.stood_for(part)
+
 
 @cache
 def code_migrations() -> CodeMigrations:
@@ -46,17 +51,18 @@ def code_migrations() -> CodeMigrations:
     return CodeMigrations(frozenset(loader.graph.nodes), replaced, loader.detect_conflicts())
 
 
+def records_of_new() -> str:
+    """What is remembered of a tenant that ``migrate`` has just made: with a squashed migration all that it stands for."""
+    code = code_migrations()
+    return to_text(code.all.union(*(code.stood_for(key) for key in code.all)))
+
+
 def is_behind(migrations: str) -> bool:
     """Whether the code has migrations that aren't among the remembered ones; so it is where nothing is remembered.
 
     A tenant that is ahead isn't behind: migrations come first, and then the code that needs them.
     """
     return bool(code_migrations().missing_from(from_text(migrations)))
-
-
-def nothing_missing() -> str:
-    """What is remembered of a tenant that has all migrations of the code, and no other."""
-    return to_text(code_migrations().all)
 
 
 def to_text(applied: Iterable[Key]) -> str:

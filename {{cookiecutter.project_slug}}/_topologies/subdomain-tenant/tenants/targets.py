@@ -20,7 +20,7 @@ from tenants.locks import tenant_lock
 from tenants.management.explained import explained
 from tenants.migrating import migrate_or_look
 from tenants.models import Domain, Tenant
-from tenants.schema_state import nothing_missing, tenants_are_known
+from tenants.schema_state import records_of_new, tenants_are_known
 from tenants.services import create_tenant, default_host, get_tenants, require_whole
 
 DEMO_TENANTS = ("acme", "globex")
@@ -129,7 +129,7 @@ class TenantTargets(DatabaseTargets):
     def fill_tests(self) -> None:
         for alias in connections:
             if key := key_of(alias):
-                made = {"name": key, "state": Tenant.State.ACTIVE, "migrations": nothing_missing()}
+                made = {"name": key, "state": Tenant.State.ACTIVE, "migrations": records_of_new()}
                 tenant, _ = Tenant.objects.get_or_create(key=key, defaults=made)
                 Domain.objects.get_or_create(host=default_host(tenant.name), defaults={"tenant": tenant})
 

@@ -33,7 +33,7 @@ from tenants.bulk import applied_on
 from tenants.errors import TenantBusyError
 from tenants.locks import run_lock, tenant_lock
 from tenants.models import Domain, Tenant
-from tenants.schema_state import Applied, after_migrate, code_migrations, is_behind
+from tenants.schema_state import Applied, after_migrate, code_migrations, is_behind, records_of_new, to_text
 from tenants.services import get_tenants
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -324,6 +324,7 @@ def test_a_squashed_migration_is_recorded_where_its_parts_were_applied_and_run_w
 
     for name in NAMES:
         assert sorted(records(alias_of(name))) == ["0001_initial", "0001_squashed", "0002_size"]
+        assert to_text(applied_on(connections[alias_of(name)])) == records_of_new()
         assert columns(alias_of(name))["catalogue_thing"] == ["id", "name", "size"]
     assert "Migrated 0 tenants; 3 up to date" in output_of("migrate_tenants")
 

@@ -100,6 +100,16 @@ def test_what_one_tenant_gave_back_serves_that_tenant_alone(
         shelf.close(place)
 
 
+def test_an_alias_that_was_removed_is_not_made_anew_for_that(databases: ConnectionHandler) -> None:
+    databases[ONE].ensure_connection()
+    databases[ONE].close()
+    del databases[ONE]
+
+    databases[OTHER].ensure_connection()
+
+    assert not hasattr(databases._connections, ONE)  # type: ignore[attr-defined]  # Django's own, no stub
+
+
 @pytest.mark.no_tenant
 def test_what_is_open_stays_open_while_another_tenant_is_visited(databases: ConnectionHandler) -> None:
     with databases[ONE].cursor() as cursor:

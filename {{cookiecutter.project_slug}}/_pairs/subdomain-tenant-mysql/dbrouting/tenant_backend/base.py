@@ -24,7 +24,8 @@ class DatabaseWrapper(Stocked, base.DatabaseWrapper):
         After a USE in SQL the next borrower would be in another tenant's database, and nothing else would tell.
         """
         connection.rollback()
-        connection.select_db(self.settings_dict["NAME"])
+        if name := self.settings_dict["NAME"]:
+            connection.select_db(name)
         return self.autocommit and not self.errors_occurred
 
     def init_connection_state(self) -> None:

@@ -1,13 +1,15 @@
 """Make and drop a tenant's schema, and lock it: what ``dbrouting.provisioning`` does with databases elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
+from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from dbrouting.provisioning import PostgreSQL
+from dbrouting.schemas import sessions
 from dbrouting.schemas.sessions import schema_of
 
 END_HOLDERS = """
@@ -25,12 +27,14 @@ class Schema(PostgreSQL):
         return schema_of(connection.settings_dict)
 
     def exists(self, connection: BaseDatabaseWrapper) -> bool:
-        name = self.name(connection)
-        if not PostgreSQL().exists(without_schema(connection)):
+        try:
+            with outside_schemas(connection) as cursor:
+                cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [self.name(connection)])
+                return cursor.fetchone() is not None
+        except OperationalError:
+            if PostgreSQL().exists(without_schema(connection)):
+                raise
             return False
-        with outside_schemas(connection) as cursor:
-            cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name])
-            return cursor.fetchone() is not None
 
     def create(self, connection: BaseDatabaseWrapper) -> None:
         if not PostgreSQL().exists(without_schema(connection)):
@@ -64,10 +68,21 @@ def without_schema(connection: BaseDatabaseWrapper) -> DatabaseWrapper:
 
 @contextmanager
 def outside_schemas(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
-    """A cursor in the database of ``connection``, on a session of its own: the pool's need a schema that is there."""
-    session = without_schema(connection)
-    try:
-        with session.cursor() as cursor:
-            yield cursor
-    finally:
-        session.close()
+    """A cursor in the database of ``connection``, in no schema that could be a tenant's: for a moment, and only one.
+
+    It is on a session of the stock, unless PgBouncer would have every statement in a schema.
+    """
+    if connection.settings_dict.get("PGBOUNCER"):
+        session: BaseDatabaseWrapper = without_schema(connection)
+    else:
+        session = stocked = sessions.DatabaseWrapper(connection.copy().settings_dict, alias=NO_DB_ALIAS)
+        stocked.is_stocked = True
+    with closing(session), session.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def separately_outside(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
+    """The same on a session of its own, for what takes long or needs two of them."""
+    with closing(without_schema(connection)) as session, session.cursor() as cursor:
+        yield cursor

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
 from psycopg import NotSupportedError, OperationalError, pq
 
 from dbrouting.schemas.transactions import TransactionCursor
@@ -64,12 +65,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def enter(self, connection: Session) -> None:
         super().enter(connection)
-        name = schema_of(self.settings_dict)
-        if self.is_behind_pgbouncer:
+        name = "pg_catalog" if self.alias == NO_DB_ALIAS else schema_of(self.settings_dict)
+        if not self.is_behind_pgbouncer:
+            clean_and_enter(connection, name, self.settings_dict.get("VARIABLE", "the URL"))
+        elif self.alias != NO_DB_ALIAS:
             connection.cursor_factory = partial(TransactionCursor, self, name)  # type: ignore[assignment]  # also calls
             connection.server_cursor_factory = refuse_server_side_cursor  # type: ignore[assignment]  # likewise
-        else:
-            clean_and_enter(connection, name, self.settings_dict.get("VARIABLE", "the URL"))
 
     def _set_autocommit(self, autocommit: bool) -> None:
         """Behind PgBouncer it is the cursor that begins a transaction: then its path is in the same message."""

@@ -26,6 +26,8 @@ class Stocked(BaseDatabaseWrapper):
     def __init__(self, settings_dict: dict[str, Any], alias: str = DEFAULT_DB_ALIAS) -> None:
         super().__init__(settings_dict, alias)
         self._cursors: WeakSet[Any] = WeakSet()
+        # What leads to the server as such is used for a moment, and soon again; a separate session may be held.
+        self.is_stocked = alias != NO_DB_ALIAS or settings_dict["NAME"] is None
 
     # What an engine may do differently
 
@@ -59,7 +61,7 @@ class Stocked(BaseDatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """One that works: those that died while nobody used them are thrown away."""
         open_one = partial(super().get_new_connection, conn_params)
-        if self.alias == NO_DB_ALIAS:
+        if not self.is_stocked:
             return open_one()
         give_back_idle(besides=self.alias)
         while True:
@@ -93,12 +95,10 @@ class Stocked(BaseDatabaseWrapper):
         self.stock().close(self.place())
 
     def _close(self) -> None:
+        if self.connection is None or not self.is_stocked:
+            super()._close()  # type: ignore[misc]  # Django's own, no stub
+            return
         connection, self.connection = self.connection, None  # it is somebody else's from now on
-        if connection is None:
-            return
-        if self.alias == NO_DB_ALIAS:
-            connection.close()
-            return
         may_stay = False
         try:
             with suppress(Error), self.wrap_database_errors:
