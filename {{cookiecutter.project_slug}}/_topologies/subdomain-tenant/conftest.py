@@ -23,10 +23,10 @@ from dbrouting.per_tenant.raw_sql import sql_on_any_site
 from dbrouting.site_cache import outage, sites
 from dbrouting.tenant_context import CurrentTenant, shared_context, tenant_context
 from dbrouting.tenant_names import alias_of
-from tenants.isolated_places import kind_of_place
+from tenants.migrating.state import records_of_new
 from tenants.models import Domain, Tenant
 from tenants.places import drop_place
-from tenants.schema_state import records_of_new
+from tenants.places.isolation import kind_of_place
 from tenants.services import create_tenant, default_host
 
 pytest_plugins = ["dbrouting.pytest_plugin"]

@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, connections
 
 from dbrouting.provisioning import create_database
-from tenants import copying
 from tenants.errors import TenantError
-from tenants.isolated_places import kind_of_place
+from tenants.places import copying
+from tenants.places.isolation import kind_of_place
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 

@@ -7,9 +7,9 @@ from django.db import IntegrityError, connections
 from django.db.backends.utils import CursorWrapper
 
 from dbrouting.provisioning import create_database
-from tenants import copying
 from tenants.errors import TenantError
-from tenants.isolated_places import kind_of_place
+from tenants.places import copying
+from tenants.places.isolation import kind_of_place
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 

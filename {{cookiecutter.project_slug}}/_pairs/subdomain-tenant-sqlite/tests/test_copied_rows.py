@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 
 from dbrouting.provisioning import create_database, sqlite_path
-from tenants.isolated_places import kind_of_place
+from tenants.places.isolation import kind_of_place
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 

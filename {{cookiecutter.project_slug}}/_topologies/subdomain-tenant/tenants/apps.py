@@ -7,7 +7,7 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tenants.schema_state import after_migrate, before_migrate
+        from tenants.migrating.state import after_migrate, before_migrate
 
         pre_migrate.connect(before_migrate, sender=self)  # once a run, not once for each app
         post_migrate.connect(after_migrate, sender=self)

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from dbrouting.site_cache import sites
+from tenants.migrating.state import is_behind
 from tenants.models import Domain, Tenant
-from tenants.schema_state import is_behind
 
 
 class FoundTenant(NamedTuple):

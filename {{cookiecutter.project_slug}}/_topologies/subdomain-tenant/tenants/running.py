@@ -20,7 +20,7 @@ from dbrouting.blocks import everything_ended
 from dbrouting.contexts import ContextThreadPoolExecutor
 from dbrouting.tenant_context import tenant_context
 from tenants.held_output import held_output, holding, in_turn, shared_streams
-from tenants.migrating import stop_requests
+from tenants.migrating.runs import stop_requests
 from tenants.models import Tenant
 
 # What options that take an alias are called; "--backend" of a task queue, say, has the same default.

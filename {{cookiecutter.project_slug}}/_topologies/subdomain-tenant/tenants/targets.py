@@ -18,9 +18,9 @@ from dbrouting.tenant_names import ALIAS_PREFIX, alias_of, key_of
 from tenants.errors import TenantError
 from tenants.locks import tenant_lock
 from tenants.management.explained import explained
-from tenants.migrating import migrate_or_look
+from tenants.migrating.runs import migrate_or_look
+from tenants.migrating.state import records_of_new, tenants_are_known
 from tenants.models import Domain, Tenant
-from tenants.schema_state import records_of_new, tenants_are_known
 from tenants.services import create_tenant, default_host, get_tenants, require_whole
 
 DEMO_TENANTS = ("acme", "globex")

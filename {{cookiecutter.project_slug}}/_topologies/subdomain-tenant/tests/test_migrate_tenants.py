@@ -28,12 +28,12 @@ from dbrouting.mapping import complete
 from dbrouting.provisioning import create_database, drop_database
 from dbrouting.site_cache import sites
 from dbrouting.tenant_names import alias_of
-from tenants import migrating, plans
-from tenants.bulk import applied_on
 from tenants.errors import TenantBusyError
 from tenants.locks import run_lock, tenant_lock
+from tenants.migrating import plans, runs
+from tenants.migrating.bulk import applied_on
+from tenants.migrating.state import Applied, after_migrate, code_migrations, is_behind, records_of_new, to_text
 from tenants.models import Domain, Tenant
-from tenants.schema_state import Applied, after_migrate, code_migrations, is_behind, records_of_new, to_text
 from tenants.services import get_tenants
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
@@ -406,7 +406,7 @@ def test_a_tenant_that_another_command_works_on_is_left_to_the_next_run(tenants:
 def error_of(tenant: Tenant) -> str:
     """What a worker says that holds none of this thread's locks."""
     try:
-        with migrating.Worker(plans.Plans()) as worker:
+        with runs.Worker(plans.Plans()) as worker:
             return worker.migrate(tenant).error
     finally:
         connections.close_all()
@@ -452,7 +452,7 @@ def test_what_a_killed_run_did_not_reach_the_next_one_does(
     """It was killed after the last migration, and before the receivers of its end."""
     write("0001_initial", FIRST)
     with monkeypatch.context() as killed:
-        killed.setattr(migrating, "remember", lambda keys: None)
+        killed.setattr(runs, "remember", lambda keys: None)
         killed.setattr(plans, "emit_post_migrate_signal", lambda **options: None)
         output_of("migrate_tenants")
     assert [remembered(name) for name in NAMES] == [[], [], []]
@@ -490,8 +490,8 @@ def test_what_another_command_has_applied_meanwhile_is_not_applied_again(
     def read(connection: BaseDatabaseWrapper) -> Applied:
         return before_the_lock.pop() if connection.alias == "tenant_two" and before_the_lock else applied_on(connection)
 
-    monkeypatch.setattr(migrating, "applied_in_bulk", lambda aliases: {})
-    monkeypatch.setattr(migrating, "applied_on", read)
+    monkeypatch.setattr(runs, "applied_in_bulk", lambda aliases: {})
+    monkeypatch.setattr(runs, "applied_on", read)
 
     assert "Migrated 2 tenants; 1 up to date" in output_of("migrate_tenants")
 
@@ -508,8 +508,8 @@ def test_a_tenant_that_is_known_to_lack_nothing_is_not_visited(
         visited.append(alias)
         let_go(alias)
 
-    monkeypatch.setattr(migrating, "applied_in_bulk", lambda aliases: known)
-    monkeypatch.setattr(migrating, "let_go", leave)
+    monkeypatch.setattr(runs, "applied_in_bulk", lambda aliases: known)
+    monkeypatch.setattr(runs, "let_go", leave)
 
     assert "Migrated 0 tenants; 3 up to date" in output_of("migrate_tenants")
     assert visited == ["tenant_two"]
@@ -653,7 +653,7 @@ def test_migrate_says_so_if_another_run_is_at_the_tenants(
         raise TenantBusyError("Another run is at work.")
 
     monkeypatch.setattr(DjangoMigrate, "handle", lambda *args, **options: None)
-    monkeypatch.setattr(migrating, "migrate_tenants", refuse)
+    monkeypatch.setattr(runs, "migrate_tenants", refuse)
     write("0001_initial", FIRST)
 
     with pytest.raises(CommandError, match=r"\n  tenant_\*: Another run is at work"):

@@ -23,12 +23,11 @@ from catalogue.factories import ProductFactory
 from catalogue.models import Product
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import create_database, database_exists, name_of
-from tenants import blueprints, fingerprints
-from tenants.blueprints import beside_tenants
 from tenants.errors import TenantBusyError, TenantError
-from tenants.isolated_places import kind_of_place
-from tenants.place_kinds import Scripted
-from tenants.places import copy_place, drop_place, make_place, place_exists
+from tenants.places import blueprints, copy_place, drop_place, fingerprints, make_place, place_exists
+from tenants.places.blueprints import beside_tenants
+from tenants.places.isolation import kind_of_place
+from tenants.places.kinds import Scripted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_tenant]
 

@@ -36,11 +36,11 @@ from dbrouting.tenant_context import CurrentTenant, TenantSwitchError, shared_co
 from dbrouting.tenant_names import MAX_LENGTH, alias_of, is_tenant_name, key_of
 from reference.models import Currency
 from tenants import services, targets
-from tenants.bulk import applied_on
 from tenants.errors import TenantBusyError, TenantError
 from tenants.locks import tenant_lock
+from tenants.migrating.bulk import applied_on
+from tenants.migrating.state import records_of_new, to_text
 from tenants.models import Domain, Tenant
-from tenants.schema_state import records_of_new, to_text
 from tenants.services import adopt_tenant, clone_tenant, create_tenant, delete_tenant, suspend_tenant
 from tenants.targets import TenantTargets
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from tenants.drift import Report, inspect_tenants, places_without_tenant
 from tenants.management.explained import explained
-from tenants.migrating import in_words
+from tenants.migrating.drift import Report, inspect_tenants, places_without_tenant
+from tenants.migrating.runs import in_words
 from tenants.models import Tenant
 from tenants.services import get_tenant
 

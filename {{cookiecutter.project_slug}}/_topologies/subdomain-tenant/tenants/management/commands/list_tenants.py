@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from tenants.migrating.state import is_behind
 from tenants.models import Tenant
-from tenants.schema_state import is_behind
 from tenants.services import WHOLE
 
 

@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.management.explained import explained
 from tenants.management.jobs import add_jobs
-from tenants.migrating import AGAIN, Report, in_words, migrate_tenants, print_plan
+from tenants.migrating.runs import AGAIN, Report, in_words, migrate_tenants, print_plan
 from tenants.services import get_tenants
 
 

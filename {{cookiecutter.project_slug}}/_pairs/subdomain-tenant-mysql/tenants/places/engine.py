@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dbrouting.provisioning import create_database
-from tenants.copying import copy_rows
-from tenants.dumping import columns_of, definition_of, selection, session_of, statements_for, tables_of
-from tenants.place_kinds import Contents, Scripted
+from tenants.places.copying import copy_rows
+from tenants.places.dumping import columns_of, definition_of, selection, session_of, statements_for, tables_of
+from tenants.places.kinds import Contents, Scripted
 
 DATES = ("date", "datetime", "time", "timestamp")
 # What SHOW CREATE TABLE doesn't show.

@@ -1,4 +1,4 @@
-"""What blueprints and copies need from an engine; ``tenants/isolated_places.py`` has it for this project's."""
+"""What blueprints and copies need from an engine; ``tenants/places/isolation.py`` has it for this project's."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import ClassVar, Protocol

@@ -24,12 +24,12 @@ from dbrouting.inspection.findings import few
 from dbrouting.overrides import in_database
 from dbrouting.reachability import describe
 from dbrouting.tenant_context import shared_context
-from tenants.bulk import applied_in_bulk, applied_on
 from tenants.errors import TenantError
 from tenants.locks import TenantLocks, run_lock
+from tenants.migrating.bulk import applied_in_bulk, applied_on
+from tenants.migrating.plans import MigrationError, Plan, Plans, PreparedPlan, import_receivers, in_one_line
+from tenants.migrating.state import Applied, code_migrations, remember, to_text
 from tenants.models import Tenant
-from tenants.plans import MigrationError, Plan, Plans, PreparedPlan, import_receivers, in_one_line
-from tenants.schema_state import Applied, code_migrations, remember, to_text
 
 AGAIN = "python manage.py migrate_tenants"
 # What was done is remembered in the shared database so often; seconds.

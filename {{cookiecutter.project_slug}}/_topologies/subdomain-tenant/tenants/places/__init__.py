@@ -12,11 +12,11 @@ from django.db.migrations.executor import MigrationExecutor
 
 from dbrouting.provisioning import create_database, database_exists, drop_database
 from dbrouting.tenant_names import key_of
-from tenants.blueprints import make_from_blueprint
 from tenants.errors import TenantError
-from tenants.isolated_places import kind_of_place
+from tenants.migrating.state import records_of_new, remember
 from tenants.models import Tenant
-from tenants.schema_state import records_of_new, remember
+from tenants.places.blueprints import make_from_blueprint
+from tenants.places.isolation import kind_of_place
 
 
 def place_exists(alias: str) -> bool:

@@ -21,9 +21,9 @@ from dbrouting.provisioning import name_of, provisioner_of
 from dbrouting.reachability import describe
 from dbrouting.tenant_context import shared_context
 from dbrouting.tenant_names import alias_of, is_tenant_name
-from tenants.bulk import Columns, applied_in_bulk, applied_on, columns_in_bulk
+from tenants.migrating.bulk import Columns, applied_in_bulk, applied_on, columns_in_bulk
+from tenants.migrating.state import Applied, code_migrations, is_behind, to_text
 from tenants.models import Tenant
-from tenants.schema_state import Applied, code_migrations, is_behind, to_text
 
 AGAIN = f"{MANAGE} check_tenants"
 UNFINISHED = (Tenant.State.CREATING, Tenant.State.DELETING)

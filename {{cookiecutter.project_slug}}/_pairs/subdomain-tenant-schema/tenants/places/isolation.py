@@ -10,9 +10,9 @@ from psycopg import ClientCursor
 
 from dbrouting.provisioning import create_database, name_of, quoted
 from dbrouting.schemas.provisioning import outside_schemas, separately_outside
-from tenants.contents import contents_of
-from tenants.copying import copy_rows
-from tenants.place_kinds import Contents, PlaceKind, Scripted
+from tenants.places.contents import contents_of
+from tenants.places.copying import copy_rows
+from tenants.places.kinds import Contents, PlaceKind, Scripted
 
 # Reading leaves nothing. Without FROM it is a function that is called, for what it does perhaps.
 READING = re.compile(r"\s*(SELECT\b.*\bFROM|SHOW|EXPLAIN|DECLARE|FETCH|CLOSE)\b", re.DOTALL | re.IGNORECASE)

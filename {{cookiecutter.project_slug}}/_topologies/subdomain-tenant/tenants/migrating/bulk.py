@@ -12,7 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from dbrouting.aliases import is_listed
 from dbrouting.inspection.tables import FAMILIAR_TABLES, cache_tables
 from dbrouting.provisioning import name_of, provisioner_of, quoted
-from tenants.schema_state import Applied, Key
+from tenants.migrating.state import Applied, Key
 
 TABLE = MigrationRecorder.Migration._meta.db_table
 AT_ONCE = 100

@@ -52,7 +52,7 @@ def code_migrations() -> CodeMigrations:
 
 
 def records_of_new() -> str:
-    """What is remembered of a tenant that ``migrate`` has just made: with a squashed migration all that it stands for."""
+    """What is remembered of a tenant that ``migrate`` has just made: of a squashed migration the parts, too."""
     code = code_migrations()
     return to_text(code.all.union(*(code.stood_for(key) for key in code.all)))
 

@@ -21,10 +21,10 @@ from dbrouting.provisioning import (
     quoted,
     separate_session,
 )
-from tenants.contents import contents_of
-from tenants.copying import copy_rows
-from tenants.fingerprints import LENGTH
-from tenants.place_kinds import Contents
+from tenants.places.contents import contents_of
+from tenants.places.copying import copy_rows
+from tenants.places.fingerprints import LENGTH
+from tenants.places.kinds import Contents
 
 NO_SUCH_DATABASE = "3D000"
 OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"

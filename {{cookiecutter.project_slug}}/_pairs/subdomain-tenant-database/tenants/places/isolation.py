@@ -1,7 +1,7 @@
 """How tenants' places are made and copied where each is a database."""
 
-from tenants.engine_places import Databases
-from tenants.place_kinds import PlaceKind
+from tenants.places.engine import Databases
+from tenants.places.kinds import PlaceKind
 
 
 def kind_of_place() -> PlaceKind:

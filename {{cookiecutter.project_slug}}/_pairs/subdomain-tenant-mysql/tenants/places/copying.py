@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from dbrouting.provisioning import quoted
-from tenants.dumping import columns_of, definition_of, insertion, selection, session_of, tables_of
 from tenants.errors import TenantError
+from tenants.places.dumping import columns_of, definition_of, insertion, selection, session_of, tables_of
 
 SNAPSHOT = ("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT")
 TRIGGERS = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()"

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 from django.db.backends.utils import CursorWrapper
 
-from tenants.place_kinds import Contents
+from tenants.places.kinds import Contents
 
 # Of each kind of object, its name and all that is known of it but for oids.
 DEFINITIONS = """

@@ -27,7 +27,7 @@ from django.db.models.signals import post_migrate, pre_migrate
 from django.dispatch import Signal
 from django.utils.module_loading import module_has_submodule
 
-from tenants.schema_state import Applied, Key
+from tenants.migrating.state import Applied, Key
 
 # Whose receivers do nothing where the models and their permissions stay the same.
 KNOWN_RECEIVERS = ("django.contrib.", "tenants.")

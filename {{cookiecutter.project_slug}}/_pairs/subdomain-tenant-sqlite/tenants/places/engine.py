@@ -10,8 +10,8 @@ from django.db.backends.utils import CursorWrapper
 
 from config import databases
 from dbrouting.provisioning import create_database, quoted, sqlite_path
-from tenants.fingerprints import LENGTH
-from tenants.place_kinds import Contents
+from tenants.places.fingerprints import LENGTH
+from tenants.places.kinds import Contents
 
 
 class Databases:

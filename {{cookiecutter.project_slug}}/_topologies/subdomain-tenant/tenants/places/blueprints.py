@@ -26,10 +26,10 @@ from dbrouting.provisioning import create_database, drop_database
 from dbrouting.targets import get_targets
 from dbrouting.tenant_names import alias_of
 from tenants.errors import TenantBusyError
-from tenants.fingerprints import data_migrations_on, fingerprint
 from tenants.locks import tenant_lock
 from tenants.models import Blueprint
-from tenants.place_kinds import Contents, NoBlueprintError, PlaceKind
+from tenants.places.fingerprints import data_migrations_on, fingerprint
+from tenants.places.kinds import Contents, NoBlueprintError, PlaceKind
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Migrating many tenants, and knowing what each has."""
