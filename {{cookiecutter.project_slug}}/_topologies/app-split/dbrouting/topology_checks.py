@@ -22,7 +22,7 @@ from dbrouting.checks import (
 )
 from dbrouting.reachability import variable_of
 from dbrouting.relations import Databases, relations_across
-from dbrouting.routers import AppSplitRouter, home_of
+from dbrouting.routers import OUTBOX, AppSplitRouter, home_of
 
 SETTINGS = ("DATABASE_APPS_MAPPING",)
 
@@ -74,7 +74,7 @@ def check_contrib_lives_together(app_configs: Sequence[AppConfig] | None, **kwar
 @register(TAG)
 def check_every_app_is_mapped(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Nobody decided where an unmapped app lives; that is an error if ``default`` is empty."""
-    labels = [config.label for config in apps.get_app_configs() if any(config.get_models())]
+    labels = [config.label for config in apps.get_app_configs() if any(config.get_models()) and config.label != OUTBOX]
     labels += [CACHE_LABEL] if database_caches() else []
     unmapped = [label for label in labels if label not in settings.DATABASE_APPS_MAPPING]
     if not unmapped:
