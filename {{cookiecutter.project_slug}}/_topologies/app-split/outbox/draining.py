@@ -55,7 +55,7 @@ def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[
         step = Step(alias, waiting)
         if step.message is None:
             return total
-        last = step.message.pk
+        last = step.pk
         if not step.is_unfinished:
             total += Drained(failed=1) if step.error else Drained(handled=1)
             progress()
@@ -66,6 +66,7 @@ class Step:
 
     def __init__(self, alias: str, waiting: QuerySet[Message]) -> None:
         self.message: Message | None = None
+        self.pk = 0  # which a message that was deleted has no more
         self.error: Exception | None = None
         self.is_unfinished = False
         try:
@@ -80,6 +81,7 @@ class Step:
             put_off(self.message, error)
 
     def _handle(self, message: Message) -> None:
+        self.pk = message.pk
         self.is_unfinished = not deliver(message)
         if not self.is_unfinished:
             message.delete()
