@@ -288,6 +288,39 @@ def test_a_rule_that_the_column_does_not_allow_is_an_error(rule: Any, lacking: s
     assert lacking in str(error.hint)
 
 
+@pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="this Django has no cascades of the database")
+@isolate_apps("billing")
+def test_a_target_that_the_database_itself_deletes_is_an_error() -> None:
+    """Nobody would hear of it. That is Django's own check, which has to know of references as of other keys."""
+
+    class Shelf(models.Model):
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return "A shelf"
+
+    class Book(models.Model):
+        shelf = models.ForeignKey(Shelf, on_delete=models.DB_CASCADE)
+
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return "A book"
+
+    class Loan(models.Model):
+        book = CrossDatabaseForeignKey(Book, on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return "A loan"
+
+    assert [error.id for error in Loan.check()] == ["fields.E323"]
+
+
 def test_the_sample_shop_refers_across_three_databases() -> None:
     homes = [home_of_model(model) for model in (Invoice, Order, User)]
 
