@@ -21,7 +21,7 @@ from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
 from orders.models import Order
 from outbox import registry
-from outbox.draining import Drained, drain, outboxes, prune
+from outbox.draining import Drained, can_lock, drain, outboxes, prune
 from outbox.models import Message, Receipt
 from outbox.registry import MORE, OutboxError, handler
 from outbox.sending import send
@@ -169,6 +169,25 @@ def test_it_is_put_off_for_longer_each_time_and_for_an_hour_at_most() -> None:
 
     assert pauses[0] < pauses[1] < pauses[2]
     assert timedelta(minutes=59) < pauses[-1] <= timedelta(hours=1)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_message_that_another_process_is_at_work_on_is_left_to_it() -> None:
+    if not can_lock(SOURCE):
+        pytest.skip("This engine locks no rows. Receipts keep a message from being handled twice, as they do below.")
+    send_in_transaction("tea", "coffee")
+    other = connections[SOURCE].copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM outbox_message ORDER BY id LIMIT 1 FOR UPDATE")
+            assert drain(SOURCE) == Drained(handled=1)
+        other.rollback()
+    finally:
+        other.close()
+
+    assert names() == ["coffee"]
+    assert drain(SOURCE) == Drained(handled=1)
 
 
 @pytest.mark.usefixtures("later")
