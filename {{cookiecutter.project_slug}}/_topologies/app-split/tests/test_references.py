@@ -21,6 +21,8 @@ from accounts.factories import UserFactory
 from accounts.models import User
 from billing.factories import InvoiceFactory
 from billing.models import Invoice, Payment
+from catalogue.factories import ProductFactory
+from catalogue.models import Product
 from dbrouting.aliases import usable_aliases
 from dbrouting.references import CrossDatabaseForeignKey, CrossDatabaseJoinError
 from dbrouting.routers import home_of_model
@@ -245,6 +247,44 @@ def test_it_is_an_index_without_a_constraint() -> None:
     of_customer = [one for one in constraints.values() if one["columns"] == ["customer_id"]]
     assert [one["index"] for one in of_customer] == [True]
     assert not any(one["foreign_key"] for one in constraints.values())
+
+
+@pytest.mark.django_db(transaction=True)
+@isolate_apps("catalogue")
+def test_a_foreign_key_becomes_a_reference_in_place() -> None:
+    """Its column and its values stay, the constraint goes."""
+
+    class Review(models.Model):
+        product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "catalogue"
+
+        def __str__(self) -> str:
+            return "A review"
+
+    before: Any = Review._meta.get_field("product")
+    after = CrossDatabaseForeignKey(Product, models.CASCADE, related_name="+")
+    after.set_attributes_from_name("product")
+    after.model = Review
+    connection = connections["default"]
+    product = ProductFactory.create()
+    with connection.schema_editor() as editor:
+        editor.create_model(Review)
+    try:
+        Review(product_id=product.pk).save_base(raw=True)
+        with connection.schema_editor() as editor:
+            editor.alter_field(Review, before, after)
+        with connection.cursor() as cursor:
+            constraints = connection.introspection.get_constraints(cursor, "catalogue_review").values()
+            cursor.execute("SELECT product_id FROM catalogue_review")
+            assert cursor.fetchall() in ([(product.pk,)], ((product.pk,),))
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Review)
+
+    assert [one["index"] for one in constraints if one["columns"] == ["product_id"]] == [True]
+    assert not any(one["foreign_key"] for one in constraints)
 
 
 def test_a_migration_holds_what_was_declared() -> None:
