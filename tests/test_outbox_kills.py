@@ -1,4 +1,4 @@
-"""A deletion that is followed in another database is killed at each of its steps: it is undone, or followed in the end."""
+"""A deletion that is followed in another database is killed at each of its steps: in the end it is undone or followed."""
 
 import json
 
