@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
@@ -17,9 +17,10 @@ from accounts.factories import UserFactory
 from accounts.models import User
 from catalogue.models import Category
 from dbrouting.overrides import in_database
+from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
-from orders.models import Order
+from orders.models import Order, OrderLine
 from outbox import registry
 from outbox.draining import Drained, can_lock, drain, outboxes, prune
 from outbox.models import Message, Receipt
@@ -133,6 +134,18 @@ def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings) -
     settings.DATABASE_APPS_MAPPING = dict.fromkeys(mapping, "auth_db")
 
     assert outboxes() == ["auth_db"]
+
+
+def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "legacy"}
+    assert holds_tables("legacy")
+
+    for model in (Order, OrderLine):
+        monkeypatch.setattr(model._meta, "managed", False)
+
+    assert not holds_tables("legacy")
 
 
 # Draining
@@ -277,6 +290,33 @@ def test_a_receiver_that_is_in_a_transaction_gets_its_message_after_it() -> None
     assert names() == ["tea"]
     assert drain(SOURCE) == Drained(handled=1)
     assert names() == ["tea", "coffee"]
+
+
+def test_a_message_is_put_off_while_its_receiver_is_in_a_transaction() -> None:
+    send_in_transaction("tea")
+
+    with atomic_for(Category):
+        assert drain(SOURCE) == Drained(failed=1)
+
+    assert names() == []
+    assert "inside a transaction on 'default'" in messages().get().last_error
+
+
+@committing
+def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> None:
+    with patch("outbox.draining.drain_messages", side_effect=OperationalError("gone")):
+        send_in_transaction("tea")
+
+    assert messages().exists()
+
+
+@committing
+@pytest.mark.usefixtures("later")
+def test_a_setting_leaves_all_messages_to_the_command() -> None:
+    send_in_transaction("tea")
+
+    assert names() == []
+    assert messages().exists()
 
 
 def test_an_outbox_is_not_drained_inside_a_transaction() -> None:

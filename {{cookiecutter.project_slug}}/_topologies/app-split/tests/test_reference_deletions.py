@@ -218,6 +218,16 @@ def test_an_order_with_an_invoice_is_not_deleted(invoice: Invoice, delete: Calla
     assert not Order.objects.exists()
 
 
+def test_a_copy_in_another_database_is_not_protected(invoice: Invoice) -> None:
+    orders = Invoice.objects.filter(order=invoice.order_id)
+    collector = models.deletion.Collector("auth_db")
+
+    ORDER.remote_field.on_delete(collector, ORDER, orders, "auth_db")
+
+    with pytest.raises(ProtectedError):
+        ORDER.remote_field.on_delete(collector, ORDER, orders, "orders_db")
+
+
 def test_a_restricted_row_is_not_deleted(declare: Callable[[Any], None], user: User, invoice: Invoice) -> None:
     declare(models.RESTRICT)
 
