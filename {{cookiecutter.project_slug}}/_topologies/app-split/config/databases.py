@@ -1,6 +1,6 @@
 """The databases, and which app lives where."""
 
-from config.env import database
+from config.env import database, env
 from dbrouting.mapping import DatabaseMapping
 
 DATABASES = DatabaseMapping(
@@ -19,12 +19,16 @@ DATABASE_APPS_MAPPING = {
     "auth": "auth_db",
     "contenttypes": "auth_db",
     "sessions": "auth_db",
+    "billing": "default",
     "catalogue": "default",
     "orders": "orders_db",
 }
 
 DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
 DATABASE_MIDDLEWARE: list[str] = []
-DATABASE_APPS: list[str] = []
+DATABASE_APPS = ["outbox", "billing"]
 DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"
+
+# Whether a process handles the messages that it wrote to an outbox, or leaves all of them to `drain_outbox`.
+OUTBOX_DRAIN_AFTER_COMMIT = env.bool("OUTBOX_DRAIN_AFTER_COMMIT", default=True)
