@@ -1,0 +1,84 @@
+"""Empty tables in the new database, by the app's migrations."""
+
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.transaction import atomic
+
+from dbrouting.inspection.inspector import AGAIN
+from dbrouting.moving.engines import execute_all
+from dbrouting.moving.errors import MoveError
+from dbrouting.moving.ledger import Step
+from dbrouting.moving.move import Move
+from dbrouting.provisioning import quoted
+
+
+def begin(move: Move) -> None:
+    """Open the ledger: from here on, tables that aren't there yet are the move's to make, and to remove."""
+    present = tables_present(move)
+    if present and present != move.names:
+        raise MoveError(
+            f"On {move.target!r} there are some tables of {move.app_label}, but not all: {', '.join(present)}. "
+            f"{AGAIN} --database={move.target} says how to mend that."
+        )
+    for name in present:
+        if not is_empty(move, name):
+            raise MoveError(
+                f"{name} on {move.target!r} has rows already. They would be mixed with those that come: remove them "
+                "first, if they may go."
+            )
+    move.ledger.open(source=move.source, is_made=not present)
+
+
+def prepare(move: Move) -> None:
+    if move.ledger.facts["is_made"]:
+        make_tables(move)
+    shed(move)
+    move.ledger.reach(Step.PREPARED)
+
+
+def make_tables(move: Move) -> None:
+    """What a killed run left, and what a ``migrate`` in the wrong database recorded, is forgotten before."""
+    drop_tables(move)
+    with move.as_if_switched():
+        executor = MigrationExecutor(move.new)
+        executor.migrate(executor.loader.graph.leaf_nodes(move.app_label))
+    missing = set(move.names) - set(tables_present(move))
+    if missing:
+        raise MoveError(f"The migrations of {move.app_label} don't make {', '.join(sorted(missing))}.")
+    # Rows that migrations put there come from the source, too.
+    execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
+
+
+def drop_tables(move: Move) -> None:
+    """And the records of their migrations."""
+    move.engine.drop(move.new, move.names, move.app_label)
+    recorder = MigrationRecorder(move.new)
+    if recorder.has_table():
+        recorder.migration_qs.filter(app=move.app_label).delete()
+
+
+def shed(move: Move) -> None:
+    """Take off what would be kept up to date with each row; what that was is in the ledger, or nothing was done."""
+    definitions, removals = move.engine.shed(move.new, move.names)
+    with atomic(using=move.target):
+        move.ledger.add_definitions(definitions)
+        execute_all(move.new, removals)
+
+
+def restore(move: Move, ranks: tuple[int, ...]) -> None:
+    """Make again what was taken off, each as soon as it can be."""
+    for statement, line in move.ledger.definitions(ranks):
+        with atomic(using=move.target):
+            execute_all(move.new, [statement])
+            line.delete()
+
+
+def tables_present(move: Move) -> list[str]:
+    present = set(move.new.introspection.table_names())
+    return [name for name in move.names if name in present]
+
+
+def is_empty(move: Move, name: str) -> bool:
+    with move.new.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {quoted(move.new, name)} LIMIT 1")
+        return cursor.fetchone() is None
