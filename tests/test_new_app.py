@@ -15,31 +15,31 @@ pytestmark = pytest.mark.once
 MODELS = """from django.db import models
 
 
-class Invoice(models.Model):
+class Parcel(models.Model):
     {field}
 """
 TESTS = """import pytest
 
-from billing.models import Invoice
+from shipping.models import Parcel
 from dbrouting.factories import RoutedModelFactory
 
 
-class InvoiceFactory(RoutedModelFactory[Invoice]):
+class ParcelFactory(RoutedModelFactory[Parcel]):
     class Meta:
-        model = Invoice
+        model = Parcel
 
 
 @pytest.mark.django_db
-def test_an_invoice_is_where_the_router_says() -> None:
-    invoice = InvoiceFactory.create(order_id=1)
+def test_a_parcel_is_where_the_router_says() -> None:
+    parcel = ParcelFactory.create(order_id=1)
 
-    assert invoice._state.db == {home!r}
-    assert Invoice.objects.get() == invoice
+    assert parcel._state.db == {home!r}
+    assert Parcel.objects.get() == parcel
 """
 FIELD = "order_id = models.PositiveBigIntegerField(db_index=True)"
-HOMES = {"app-split": "billing_db", "primary-replica": "default", "subdomain-tenant": "tenant_acme"}
+HOMES = {"app-split": "shipping_db", "primary-replica": "default", "subdomain-tenant": "tenant_acme"}
 TABLES = {
-    "app-split": {"billing.sqlite3"},
+    "app-split": {"shipping.sqlite3"},
     "primary-replica": {"default.sqlite3"},
     "subdomain-tenant": {"tenant_acme.sqlite3", "tenant_globex.sqlite3"},
 }
@@ -67,9 +67,9 @@ def insert(path: Path, before: str, line: str) -> None:
 
 
 def write_app(project: Path, home: str) -> None:
-    insert(project / "config" / "settings.py", '    "demo",\n', '    "billing",')
-    (project / "billing" / "models.py").write_text(MODELS.format(field=FIELD), "utf-8")
-    (project / "billing" / "test_invoices.py").write_text(TESTS.format(home=home), "utf-8")
+    insert(project / "config" / "settings.py", '    "demo",\n', '    "shipping",')
+    (project / "shipping" / "models.py").write_text(MODELS.format(field=FIELD), "utf-8")
+    (project / "shipping" / "test_parcels.py").write_text(TESTS.format(home=home), "utf-8")
 
 
 def paste_diagram(project: Path) -> None:
@@ -83,7 +83,7 @@ def paste_diagram(project: Path) -> None:
 
 def files_with_the_table(project: Path) -> set[str]:
     files = SQLiteFiles(project)
-    return {place.name for place in files.places() if "billing_invoice" in files.tables(place)}
+    return {place.name for place in files.places() if "shipping_parcel" in files.tables(place)}
 
 
 @variants([combination for combination in SQLITE if combination.topology == "app-split"])
@@ -93,10 +93,10 @@ def test_app_split_a_new_app_gets_a_database_of_its_own(fresh: Callable[..., Pat
     assert section.line("order_id") == FIELD
     run(project, *shlex.split(section.line("uv run python manage.py startapp").removeprefix("uv run ")))
     write_app(project, HOMES[combination.topology])
-    insert(project / ".env", "ORDERS_DATABASE_URL", section.line("BILLING_DATABASE_URL"))
+    insert(project / ".env", "ORDERS_DATABASE_URL", section.line("SHIPPING_DATABASE_URL"))
     databases = project / "config" / "databases.py"
-    insert(databases, '        "orders_db": database(', "        " + section.line('"billing_db": database('))
-    insert(databases, '    "orders": ', "    " + section.line('"billing": '))
+    insert(databases, '        "orders_db": database(', "        " + section.line('"shipping_db": database('))
+    insert(databases, '    "orders": ', "    " + section.line('"shipping": '))
     for command in section.commands():
         run(project, *shlex.split(command))
     paste_diagram(project)
@@ -109,10 +109,10 @@ def test_app_split_a_new_app_gets_a_database_of_its_own(fresh: Callable[..., Pat
 def test_a_new_app_is_where_apps_are_that_no_list_names(fresh: Callable[..., Path], combination: Combination) -> None:
     project = fresh(**combination._asdict())
     manage(project, "bootstrap", "--demo")
-    manage(project, "startapp", "billing")
+    manage(project, "startapp", "shipping")
     write_app(project, HOMES[combination.topology])
     manage(project, "makemigrations")
     manage(project, "migrate")
 
     assert files_with_the_table(project) == TABLES[combination.topology]
-    run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "billing")
+    run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "shipping")

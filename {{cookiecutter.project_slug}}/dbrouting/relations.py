@@ -22,11 +22,13 @@ AnyField: TypeAlias = "Field[Any, Any] | GenericForeignKey"
 class Databases(NamedTuple):
     """The databases that can be told apart without asking any, and how to talk of them.
 
-    ``names`` has an alias of each kind, with what a message calls it; ``remedy`` brings two apps together.
+    ``names`` has an alias of each kind, with what a message calls it; ``remedy`` brings two apps together, and
+    ``reference`` is the field between those that stay apart, if there is one.
     """
 
     names: Mapping[str, str]
     remedy: str
+    reference: str = ""
 
     def of(self, model: type[Model]) -> frozenset[str]:
         """The aliases that may have the table of ``model``; a proxy's is that of its concrete model."""
@@ -68,7 +70,7 @@ def fields_of(model: type[Model]) -> Iterator[AnyField]:
 def fault_of(field: AnyField, databases: Databases, error_id: str) -> CheckMessage | None:
     source = field.model
     target = next((target for target in targets_of(field) if databases.are_crossed(source, target)), None)
-    if target is None:
+    if target is None or getattr(field, "crosses_databases", False):
         return None
     sentence = (
         f"{source._meta.label}.{field.name} relates {source._meta.app_label}, in {databases.where(source)}, "
@@ -82,7 +84,8 @@ def fault_of(field: AnyField, databases: Databases, error_id: str) -> CheckMessa
             obj=source,
             id="dbrouting.W002",
         )
-    return Error(sentence, hint=f"{way_out(field)}, or {databases.remedy}.", obj=source, id=id_of(field, error_id))
+    hint = f"{way_out(field, databases.reference)}, or {databases.remedy}."
+    return Error(sentence, hint=hint, obj=source, id=id_of(field, error_id))
 
 
 def targets_of(field: AnyField) -> list[type[Model]]:
@@ -107,21 +110,24 @@ def id_of(field: AnyField, error_id: str) -> str:
     return "dbrouting.E006" if isinstance(field, GenericRelation) else error_id
 
 
-def way_out(field: AnyField) -> str:
+def way_out(field: AnyField, reference: str) -> str:
     """What to write instead, for those who want the apps to stay apart."""
     remote = getattr(field, "remote_field", None)
     on_delete = getattr(remote, "on_delete", None)
+    key = f"Use {reference}" if reference else "Store the id in a plain indexed field"
     if isinstance(field, GenericForeignKey):
-        return 'Its content types are beside it or nowhere. Store a label such as "shop.order" and the id'
+        each = f", or have a {reference} for each model that it leads to" if reference else ""
+        return f'Its content types are beside it or nowhere. Store a label such as "shop.order" and the id{each}'
     if isinstance(field, GenericRelation):
         return "Query the other model by label and id instead"
     if isinstance(field, ManyToManyField):
-        return "Store the pairs of ids in a model of your own"
+        return f"Store the pairs of ids in a model of your own{reference and f', with {reference}'}"
     if getattr(remote, "parent_link", False):
         return "Inherit from an abstract model"
     if isinstance(on_delete, DATABASE_ON_DELETE):
-        return f"{on_delete} is done by the database, which has no other's rows. Store the id in a plain indexed field"
+        return f"{on_delete} is done by the database, which has no other's rows. {key}"
     if not getattr(field, "db_constraint", True):
         name = getattr(on_delete, "__name__", "on_delete")
-        return f"Without a constraint, {name} still looks for rows beside the one that is deleted: use DO_NOTHING"
-    return "Store the id in a plain indexed field"
+        unless = f"use {reference}" if reference else "use DO_NOTHING"
+        return f"Without a constraint, {name} still looks for rows beside the one that is deleted: {unless}"
+    return key

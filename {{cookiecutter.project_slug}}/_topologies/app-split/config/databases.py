@@ -19,12 +19,13 @@ DATABASE_APPS_MAPPING = {
     "auth": "auth_db",
     "contenttypes": "auth_db",
     "sessions": "auth_db",
+    "billing": "default",
     "catalogue": "default",
     "orders": "orders_db",
 }
 
 DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
 DATABASE_MIDDLEWARE: list[str] = []
-DATABASE_APPS: list[str] = []
+DATABASE_APPS = ["billing"]
 DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"

@@ -99,7 +99,8 @@ def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwar
 @register(TAG)
 def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     names = {alias: repr(alias) for alias in usable_aliases()}
-    return relations_across(Databases(names, "map both apps to one alias"), "dbrouting.E205")
+    databases = Databases(names, "map both apps to one alias", reference="CrossDatabaseForeignKey")
+    return relations_across(databases, "dbrouting.E205")
 
 
 @register(TAG)

@@ -15,6 +15,7 @@ from django.test.utils import isolate_apps
 
 from accounts.factories import UserFactory
 from accounts.models import User
+from billing.models import Invoice, Payment
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting import topology_checks
@@ -30,6 +31,8 @@ HOMES = [
     (LogEntry, "auth_db"),
     (Session, "auth_db"),
     (Product, "default"),
+    (Invoice, "default"),
+    (Payment, "default"),
     (Order, "orders_db"),
     (OrderLine, "orders_db"),
 ]
@@ -132,22 +135,22 @@ def test_relations_within_a_database_are_allowed_and_across_are_not() -> None:
 
 @isolate_apps("orders")
 def test_a_foreign_key_across_databases_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Invoice(models.Model):
+    class Receipt(models.Model):
         customer = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
 
         class Meta:
             app_label = "orders"
 
         def __str__(self) -> str:
-            return "An invoice"
+            return "A receipt"
 
-    monkeypatch.setattr(apps, "get_models", lambda: [Invoice])
+    monkeypatch.setattr(apps, "get_models", lambda: [Receipt])
     [error] = topology_checks.check_relations_stay_in_one_database(None)
 
     assert error.id == "dbrouting.E205"
-    assert error.obj is Invoice
-    assert error.msg == "orders.Invoice.customer relates orders, in 'orders_db', to accounts, in 'auth_db'."
-    assert "map both apps to one alias" in str(error.hint)
+    assert error.obj is Receipt
+    assert error.msg == "orders.Receipt.customer relates orders, in 'orders_db', to accounts, in 'auth_db'."
+    assert error.hint == "Use CrossDatabaseForeignKey, or map both apps to one alias."
 
 
 @isolate_apps("orders")
