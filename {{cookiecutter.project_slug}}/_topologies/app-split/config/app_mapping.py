@@ -13,10 +13,10 @@ def apps_switched_by_environment() -> dict[str, str]:
     So an app that was moved is switched, and switched back, without a new version of the code.
     """
     items = [item.strip() for item in env.str(VARIABLE, default="").split(",") if item.strip()]
-    pairs = dict((part.strip() for part in item.partition("=")[::2]) for item in items)
-    if not all(label and alias and "=" not in alias for label, alias in pairs.items()):
+    pairs: list[list[str]] = [[part.strip() for part in item.split("=")] for item in items]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
         raise ImproperlyConfigured(
             f"{VARIABLE}={','.join(items)!r} must be pairs such as billing=billing_db, with commas between them. "
             "Mend it in .env."
         )
-    return pairs
+    return dict(pairs)

@@ -54,9 +54,7 @@ class MySQL(Engine):
         there = dict(rows_of(target, COLLATED, table))
         columns = super().order(source, target, table, key)
         return tuple(
-            column
-            if here.get(name) == there.get(name)
-            else f"CONVERT({column} USING utf8mb4) COLLATE utf8mb4_bin"
+            column if here.get(name) == there.get(name) else f"CONVERT({column} USING utf8mb4) COLLATE utf8mb4_bin"
             for name, column in zip(key, columns, strict=True)
         )
 

@@ -91,9 +91,7 @@ class SQLite(Engine):
     def is_blocked(self, source: BaseDatabaseWrapper, table: str, app_label: str) -> bool:
         names = [trigger_name(table, event) for event in EVENTS]
         with source.cursor() as cursor:
-            cursor.execute(
-                "SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND name IN (%s, %s, %s)", names
-            )
+            cursor.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND name IN (%s, %s, %s)", names)
             return bool(cursor.fetchone()[0] == len(EVENTS))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.recorder import MigrationRecorder
 
 from dbrouting.aliases import usable_aliases
 from dbrouting.checks import TAG
@@ -15,7 +14,7 @@ from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving import leftovers
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
-from dbrouting.moving.preparing import is_empty, tables_present
+from dbrouting.moving.preparing import is_empty, recorded, tables_present
 from dbrouting.provisioning import name_of, quoted
 
 ADDRESS = ("HOST", "PORT", "NAME")
@@ -125,9 +124,7 @@ def unapplied(move: Move) -> list[str]:
 
 
 def records(move: Move) -> Iterator[str]:
-    recorder = MigrationRecorder(move.new)
-    recorded = {name for app, name in recorder.applied_migrations() if app == move.app_label}
-    if recorded and not tables_present(move) and not move.ledger.is_open():
+    if recorded(move) and not tables_present(move) and not move.ledger.is_open():
         yield (
             f"{move.target!r} records migrations of {move.app_label} as applied, without their tables: they will be "
             "forgotten there, and run."

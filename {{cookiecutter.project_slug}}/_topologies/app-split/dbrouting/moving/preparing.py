@@ -26,7 +26,7 @@ def begin(move: Move) -> None:
                 f"{name} on {move.target!r} has rows already. They would be mixed with those that come: remove them "
                 "first, if they may go."
             )
-    move.ledger.open(source=move.source, is_made=not present)
+    move.ledger.open(source=move.source, is_made=not present, recorded=recorded(move))
 
 
 def prepare(move: Move) -> None:
@@ -52,9 +52,19 @@ def make_tables(move: Move) -> None:
 def drop_tables(move: Move) -> None:
     """And the records of their migrations."""
     move.engine.drop(move.new, move.names, move.app_label)
-    recorder = MigrationRecorder(move.new)
-    if recorder.has_table():
-        recorder.migration_qs.filter(app=move.app_label).delete()
+    for name in recorded(move):
+        MigrationRecorder(move.new).record_unapplied(move.app_label, name)
+
+
+def recorded(move: Move) -> list[str]:
+    """The app's migrations that the target takes for applied; each database records those of all apps."""
+    return sorted(name for app, name in MigrationRecorder(move.new).applied_migrations() if app == move.app_label)
+
+
+def record(move: Move) -> None:
+    """As before the move."""
+    for name in move.ledger.facts["recorded"]:
+        MigrationRecorder(move.new).record_applied(move.app_label, name)
 
 
 def shed(move: Move) -> None:

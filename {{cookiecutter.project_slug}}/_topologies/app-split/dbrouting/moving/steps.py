@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from django.db import DatabaseError
-from django.db.transaction import atomic
 
 from dbrouting.moving.blocking import block, is_blocked, unblock
 from dbrouting.moving.copying import catch_up, copy_table
@@ -14,7 +13,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Step
 from dbrouting.moving.leftovers import count_on
 from dbrouting.moving.move import Move
-from dbrouting.moving.preparing import begin, drop_tables, prepare, restore
+from dbrouting.moving.preparing import begin, drop_tables, prepare, record, restore
 from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import migration_lock, quoted
 
@@ -117,6 +116,7 @@ def abort(move: Move) -> None:
         unblock(move)
         if move.ledger.facts["is_made"]:
             drop_tables(move)
+            record(move)
         else:
             execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
             restore(move, BEFORE_BLOCK + AFTER_BLOCK)
@@ -137,8 +137,7 @@ def drop_source(move: Move) -> None:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
         move.engine.drop(move.old, move.names, move.app_label)
-        with atomic(using=move.target):
-            move.ledger.close()
+        move.ledger.close()
 
 
 def require_unchanged(move: Move) -> None:

@@ -1,10 +1,10 @@
 """Which move is meant: one that is under way, or a new one."""
 
+from dbrouting.aliases import usable_aliases
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger
 from dbrouting.moving.move import Move
-from dbrouting.aliases import usable_aliases
 from dbrouting.routers import home_of
 
 
