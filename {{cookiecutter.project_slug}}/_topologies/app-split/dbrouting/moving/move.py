@@ -94,7 +94,11 @@ class Move:
             for connection in (self.old, self.new):
                 connection.ensure_connection()
                 self.engine.prepare_session(connection)
-            yield
+            self.new.inc_thread_sharing()
+            try:
+                yield
+            finally:
+                self.new.dec_thread_sharing()
         finally:
             self.old.close()
             self.new.close()

@@ -1,6 +1,6 @@
 """Moving between PostgreSQL databases, by COPY, without indexes and constraints until the rows are there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ MAY_OWN = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::r
 MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 WAIT = "SET LOCAL lock_timeout = '2s'"  # others queue behind a lock that is waited for
 TRIGGER = "dbrouting_refuse_writes"
+ENOUGH = 1 << 16  # bytes to be sent at once
 
 
 class PostgreSQL(Engine):
@@ -75,8 +76,8 @@ class PostgreSQL(Engine):
         with alike(source) as reading, alike(target) as writing, target.wrap_database_errors:
             writes = f"COPY {name} ({columns}) FROM STDIN {how}"
             with reading.cursor.copy(reads, values) as rows, writing.cursor.copy(writes) as copied:
-                for row in rows:
-                    copied.write(row)
+                for block in blocks(rows):
+                    copied.write(block)
             return int(writing.cursor.rowcount)
 
     def digest(self, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
@@ -152,6 +153,17 @@ class PostgreSQL(Engine):
                 definitions.append((table, rank, definition))
                 removals[rank].append(f"DROP INDEX {index}")
         return definitions, [statement for rank in (3, 2, 1, 0) for statement in removals[rank]]
+
+
+def blocks(rows: Iterable[bytes]) -> Iterator[bytes]:
+    """Rows come one by one, and each sent by itself would cost as much again."""
+    block = bytearray()
+    for row in rows:
+        block += row
+        if len(block) > ENOUGH:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)
 
 
 @contextmanager
