@@ -12,7 +12,7 @@ from dbrouting.moving.ranges import Range
 
 
 class Step(StrEnum):
-    """What is done; in this order."""
+    """What is done, in this order; a move that has come to one of the last two can only be ended."""
 
     BEGUN = "begun"
     PREPARED = "prepared"
@@ -21,6 +21,7 @@ class Step(StrEnum):
     BLOCKED = "blocked"
     FINISHED = "finished"
     DROPPING = "dropping"
+    ABORTING = "aborting"
 
     def is_before(self, other: "Step") -> bool:
         steps = list(Step)
@@ -67,8 +68,9 @@ class Ledger:
         self._add("move", content={"step": Step.BEGUN, **facts})
 
     def close(self) -> None:
-        self._lines.delete()
-        if not Line._base_manager.using(self.alias).exists():
+        if Line._base_manager.using(self.alias).exclude(app=self.app_label).exists():
+            self._lines.delete()
+        else:
             with connections[self.alias].schema_editor() as editor:
                 editor.delete_model(Line)
 

@@ -87,13 +87,17 @@ class Move:
         finally:
             settings.DATABASE_APPS_MAPPING = before
 
+    def prepare_sessions(self) -> None:
+        """Before each step: what changes tables switches checks on again when it is done."""
+        for connection in (self.old, self.new):
+            connection.ensure_connection()
+            self.engine.prepare_session(connection)
+
     @contextmanager
     def sessions(self) -> Iterator[None]:
-        """Sessions that take values as they are; they end with the block."""
+        """Sessions of the block's own: they end with it."""
         try:
-            for connection in (self.old, self.new):
-                connection.ensure_connection()
-                self.engine.prepare_session(connection)
+            self.prepare_sessions()
             self.new.inc_thread_sharing()
             try:
                 yield

@@ -33,7 +33,6 @@ def prepare(move: Move) -> None:
     if move.ledger.facts["is_made"]:
         make_tables(move)
     shed(move)
-    move.ledger.reach(Step.PREPARED)
 
 
 def make_tables(move: Move) -> None:
@@ -73,6 +72,7 @@ def shed(move: Move) -> None:
     with atomic(using=move.target):
         move.ledger.add_definitions(definitions)
         execute_all(move.new, removals)
+        move.ledger.reach(Step.PREPARED)
 
 
 def restore(move: Move, ranks: tuple[int, ...]) -> None:

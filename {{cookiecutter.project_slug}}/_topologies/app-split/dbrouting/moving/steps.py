@@ -42,11 +42,13 @@ def move_rows(move: Move, tell: Tell) -> None:
     with at_work(move):
         if not move.ledger.is_open():
             begin(move)
+        require_no_end(move, *ENDS)
         if move.is_switched:
             block(move)  # the application uses the target, and nothing there may be overwritten
         for step, work in WORK.items():
             if move.ledger.step.is_before(step):
                 tell(MESSAGES[step].format(move=move))
+                move.prepare_sessions()
                 work(move)
         if not move.is_switched and not is_blocked(move):
             raise MoveError(
@@ -88,6 +90,7 @@ WORK: dict[Step, Callable[[Move], None]] = {
     Step.BLOCKED: refuse_writes,
     Step.FINISHED: finish,
 }
+ENDS = {Step.DROPPING: "--drop-source", Step.ABORTING: "--abort"}
 MESSAGES = {
     Step.PREPARED: "Making the tables of {move.app_label} on {move.target!r}.",
     Step.COPIED: "Copying rows from {move.source!r}, where writes go on.",
@@ -105,14 +108,13 @@ def abort(move: Move) -> None:
             f"{move.source!r} first, restart every process that uses the map, then run: {move.command} --abort"
         )
     with at_work(move):
-        step = move.ledger.step
-        if step is Step.DROPPING:
-            raise MoveError(f"The tables on {move.source!r} are being dropped. Go on: {move.command} --drop-source")
-        if step is Step.FINISHED and (changed := changed_since(move, move.new)):
+        require_no_end(move, Step.DROPPING)
+        if move.ledger.step is Step.FINISHED and (changed := changed_since(move, move.new)):
             raise MoveError(
                 f"On {move.target!r}, rows were written since both sides were the same: {changed[0]}. They would be "
                 f"lost. Map {move.app_label} to {move.target!r}, or copy what you need and remove the tables there."
             )
+        move.ledger.reach(Step.ABORTING)
         unblock(move)
         if move.ledger.facts["is_made"]:
             drop_tables(move)
@@ -130,14 +132,20 @@ def drop_source(move: Move) -> None:
             f"The map has {move.app_label} on {move.source!r}, where its tables would be dropped. {switch(move)}"
         )
     with at_work(move):
+        require_no_end(move, Step.ABORTING)
         step = move.ledger.step
         if step.is_before(Step.FINISHED):
-            raise MoveError(f"{move.app_label} is only {step}. Go on: {move.command}")
+            raise MoveError(f"The move of {move.app_label} is only {step}. Go on: {move.command}")
         if step is Step.FINISHED:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
         move.engine.drop(move.old, move.names, move.app_label)
         move.ledger.close()
+
+
+def require_no_end(move: Move, *ends: Step) -> None:
+    if (step := move.ledger.step) in ends:
+        raise MoveError(f"The move of {move.app_label} is {step} already. Go on: {move.command} {ENDS[step]}")
 
 
 def require_unchanged(move: Move) -> None:

@@ -1,6 +1,6 @@
 """Which move is meant: one that is under way, or a new one."""
 
-from dbrouting.aliases import usable_aliases
+from dbrouting.aliases import unlisted_aliases, usable_aliases
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger
@@ -27,5 +27,6 @@ def move_of(app_label: str, source: str | None, target: str | None) -> Move:
 
 def ledger_of(app_label: str) -> Ledger | None:
     """Where a move of the app was begun, on whichever databases can be reached."""
-    ledgers = (Ledger(alias, app_label) for alias in usable_aliases() if not problem_of(alias))
+    aliases = [*usable_aliases(), *unlisted_aliases()]
+    ledgers = (Ledger(alias, app_label) for alias in aliases if not problem_of(alias))
     return next((ledger for ledger in ledgers if ledger.is_open()), None)

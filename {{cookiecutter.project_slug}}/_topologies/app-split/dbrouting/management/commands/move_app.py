@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from dbrouting.moving.errors import MoveError
-from dbrouting.moving.ledger import Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.plan import Plan, plan_of, require_databases
 from dbrouting.moving.steps import abort, drop_source, move_rows, switch
@@ -87,8 +86,6 @@ class Command(BaseCommand):
 
     def _report(self, move: Move) -> None:
         facts = move.ledger.facts
-        if facts["step"] == Step.DROPPING:
-            raise MoveError(f"The tables on {move.source!r} are being dropped. Go on: {move.command} --drop-source")
         self.stdout.write(
             self.style.SUCCESS(
                 f"Both sides have the same rows. Writes were refused for {facts['seconds']:.1f} s until then, and are."
