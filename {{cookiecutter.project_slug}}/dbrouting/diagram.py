@@ -38,7 +38,7 @@ class Nodes:
 def mermaid(decisions: Iterable[Decision]) -> str:
     """The chart of the rule; tables are left out, for they are where the rows are."""
     nodes = Nodes()
-    asked = [one for one in decisions if one.operation in ("read", "write")]
+    asked = [one for one in decisions if one.operation in ("read", "write") and one.reason not in reasons.EVERYWHERE]
     apps = {one.app_label for one in asked}
     edges: dict[tuple[str | None, str, str | None, str], list[Decision]] = defaultdict(list)
     for one in asked:

@@ -16,10 +16,12 @@ from accounts.models import User
 from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting.sql import atomic_for
+from demo import topology_rows
 from demo.data import CATALOGUE, CUSTOMERS, ORDERS, STAFF_PASSWORD, STAFF_USERNAME
 from orders.factories import OrderFactory, OrderLineFactory
 from orders.models import Order, OrderLine
 
+MODELS: tuple[type[Model], ...] = (User, Category, Product, Order, OrderLine, *topology_rows.MODELS)
 STEPS = len(CUSTOMERS) + sum(len(products) for products in CATALOGUE.values()) + len(ORDERS)
 
 
@@ -41,14 +43,13 @@ def ensure_staff_user() -> tuple[str, str] | None:
 
 def seed(progress: Callable[[], object] = lambda: None) -> dict[str, Seeded]:
     """How many rows of each kind were made, and how many there were; calls `progress` `STEPS` times."""
-    models = (User, Category, Product, Order, OrderLine)
-    before = [_count(model) for model in models]
+    before = [_count(model) for model in MODELS]
     customers = _seed_customers(progress)
     products = _seed_catalogue(progress)
-    _seed_orders(customers, products, progress)
+    topology_rows.seed_more(_seed_orders(customers, products, progress))
     return {
         str(model._meta.verbose_name_plural): Seeded(_count(model) - already_there, already_there)
-        for model, already_there in zip(models, before, strict=True)
+        for model, already_there in zip(MODELS, before, strict=True)
     }
 
 
@@ -85,14 +86,19 @@ def _seed_catalogue(progress: Callable[[], object]) -> dict[str, Product]:
     return products
 
 
-def _seed_orders(customers: dict[str, User], products: dict[str, Product], progress: Callable[[], object]) -> None:
+def _seed_orders(
+    customers: dict[str, User], products: dict[str, Product], progress: Callable[[], object]
+) -> list[Order]:
     """Orders of customers who are there: the staff user is not, without `DEBUG`."""
+    orders = []
     for sample in ORDERS:
         if customer := customers.get(sample.username):
             order = OrderFactory.create(customer=customer, created_at=sample.created_at, status=sample.status)
             for slug, quantity in sample.quantities.items():
                 OrderLineFactory.create(order=order, product=products[slug], quantity=quantity)
+            orders.append(order)
         progress()
+    return orders
 
 
 def _count(model: type[Model]) -> int:

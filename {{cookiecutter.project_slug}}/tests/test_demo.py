@@ -12,14 +12,11 @@ from django.db.models import Model
 from django.test import Client
 
 from accounts.models import User
-from catalogue.models import Category, Product
+from catalogue.models import Product
 from demo.data import STAFF_PASSWORD, STAFF_USERNAME
-from demo.seeding import STEPS, ensure_staff_user, seed
-from orders.models import Order, OrderLine
+from demo.seeding import MODELS, STEPS, ensure_staff_user, seed
 
 pytestmark = pytest.mark.django_db
-
-MODELS: list[type[Model]] = [User, Category, Product, Order, OrderLine]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A relation that leads out of its database is reported once, with the way out that fits it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -164,6 +165,34 @@ def test_what_leads_out_of_a_database(find: Any, build: Build, expected: list[tu
     for (*_, hint), (*_, advice) in zip(found, expected, strict=True):
         assert advice in hint
         assert "put both on one alias" in hint
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        foreign_key(),
+        foreign_key(db_constraint=False),
+        *([foreign_key(on_delete=models.DB_CASCADE)] if hasattr(models, "DB_CASCADE") else []),
+        one_to_one,
+        many_to_many,
+        generic_foreign_key,
+    ],
+)
+def test_the_way_out_is_the_topologys_own_field_if_it_has_one(
+    find: Any, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(find.__globals__, "DATABASES", DATABASES._replace(reference="Reference"))
+
+    [(*_, hint)] = find(build)
+
+    assert re.search(r"\b(use|with|have a) Reference\b", hint, flags=re.IGNORECASE)
+
+
+def test_the_topologys_own_field_may_lead_out(find: Any) -> None:
+    field = models.ForeignKey(User, models.CASCADE, related_name="+")
+    field.crosses_databases = True  # type: ignore[attr-defined]  # as such a field's class says
+
+    assert find(lambda: [model("Invoice", "orders", customer=field)]) == []
 
 
 def within_one_database() -> list[type[models.Model]]:

@@ -6,7 +6,7 @@ from django.db import connections, router, transaction
 from dbrouting.sql import atomic_for, cursor_for, on_commit_for
 from dbrouting.testing import assert_routed_to
 from orders.factories import OrderFactory
-from orders.models import Order
+from orders.models import Order, OrderLine
 
 ROWS = "SELECT count(*) FROM orders_order"
 
@@ -40,6 +40,14 @@ def test_a_rollback_takes_back_the_rows_of_the_model() -> None:
         fail_after_writing()
 
     assert not Order.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_transaction_is_for_several_models_of_a_database() -> None:
+    with atomic_for(Order, OrderLine):
+        assert connections[router.db_for_write(OrderLine)].in_atomic_block
+        with pytest.raises(RuntimeError, match="durable"), atomic_for(OrderLine, Order, durable=True):
+            pass
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,14 +16,18 @@ Homes = dict[str, set[str]]
 def findings_about_routing() -> Findings:
     homes: dict[str, Homes] = defaultdict(lambda: defaultdict(set))
     undecided: set[str] = set()
+    everywhere: set[str] = set()
     for one in explain_rule_outside(every_model()):
         aliases = homes[one.model][one.operation]
         if one.alias is not None:
             aliases.add(source_of(one.alias))
         if one.reason in reasons.BY_DEFAULT:
             undecided.add(one.app_label)
+        if one.reason in reasons.EVERYWHERE:
+            everywhere.add(one.model)
     for model, found in homes.items():
-        yield from findings_about(model, found)
+        if model not in everywhere:
+            yield from findings_about(model, found)
     if undecided:
         what = f"Nobody decided where these apps live: {listed(undecided)}."
         yield Finding("info", what, (f"{MANAGE} show_routing {' '.join(sorted(undecided))}",))

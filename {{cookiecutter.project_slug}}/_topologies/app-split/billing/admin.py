@@ -1,6 +1,7 @@
 from django.contrib import admin
 
 from billing.models import Invoice, Payment
+from dbrouting.reference_admin import ReferencesMixin
 
 
 class PaymentInline(admin.TabularInline):
@@ -9,7 +10,8 @@ class PaymentInline(admin.TabularInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(admin.ModelAdmin):
-    list_display = ["pk", "amount", "issued_at"]
+class InvoiceAdmin(ReferencesMixin, admin.ModelAdmin):
+    list_display = ["pk", "order", "customer", "amount", "issued_at"]
+    list_filter = [("customer", admin.RelatedOnlyFieldListFilter)]
     autocomplete_fields = ["order", "customer"]
     inlines = [PaymentInline]

@@ -1,7 +1,7 @@
 """The databases, and which app lives where."""
 
 from config.app_mapping import apps_switched_by_environment
-from config.env import database
+from config.env import database, env
 from dbrouting.mapping import DatabaseMapping
 
 DATABASES = DatabaseMapping(
@@ -28,6 +28,9 @@ DATABASE_APPS_MAPPING |= apps_switched_by_environment()
 
 DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
 DATABASE_MIDDLEWARE: list[str] = []
-DATABASE_APPS = ["billing"]
+DATABASE_APPS = ["outbox", "billing"]
 DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"
+
+# Whether a process handles the messages that it wrote to an outbox, or leaves all of them to `drain_outbox`.
+OUTBOX_DRAIN_AFTER_COMMIT = env.bool("OUTBOX_DRAIN_AFTER_COMMIT", default=True)

@@ -6,11 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from django.conf import settings
 from django.db.models import Model
 
-from dbrouting.routers import AppSplitRouter
+from dbrouting.routers import OUTBOX, AppSplitRouter
 
 NOT_MAPPED = "not in DATABASE_APPS_MAPPING, so default"
+IN_EVERY_DATABASE = "in every database that holds tables, and asked for by alias"
 # Decisions that nobody took.
 BY_DEFAULT = frozenset({NOT_MAPPED})
+# Those to have a table also where the routers send no query.
+EVERYWHERE = frozenset({IN_EVERY_DATABASE})
 # What a diagram shows beside the routing: from, to, what.
 LINKS: tuple[tuple[str, str, str], ...] = ()
 
@@ -29,4 +32,6 @@ def why(router: object, operation: str, model: type[Model], alias: str | None) -
     if not isinstance(router, AppSplitRouter):
         return ""
     label = (model._meta.concrete_model or model)._meta.app_label
+    if label == OUTBOX:
+        return IN_EVERY_DATABASE
     return f'DATABASE_APPS_MAPPING["{label}"]' if label in settings.DATABASE_APPS_MAPPING else NOT_MAPPED

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
+
+# The one app that is in every database that holds tables, for it writes in the transactions of the others.
+OUTBOX = "outbox"
 
 
 class AppSplitRouter:
@@ -20,13 +24,22 @@ class AppSplitRouter:
         return alias_of(first) == alias_of(second)
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
-        return db == home_of(app_label)
+        return holds_tables(db) if app_label == OUTBOX else db == home_of(app_label)
 
 
 def home_of(app_label: str) -> str:
     """The alias that ``app_label`` lives on."""
     alias: str = settings.DATABASE_APPS_MAPPING.get(app_label, DEFAULT_DB_ALIAS)
     return alias
+
+
+def holds_tables(alias: str) -> bool:
+    """Whether the map puts an app on ``alias`` that migrations make tables for: others may not be ours to write to."""
+    return any(
+        model._meta.managed and not model._meta.proxy and home_of(model._meta.app_label) == alias
+        for model in apps.get_models()
+        if model._meta.app_label != OUTBOX
+    )
 
 
 def home_of_model(model: type[Model]) -> str:

@@ -21,8 +21,10 @@ from dbrouting.checks import (
     user_labels,
 )
 from dbrouting.reachability import variable_of
+from dbrouting.reference_admin import faults_of_admins
+from dbrouting.references import CrossDatabaseForeignKey
 from dbrouting.relations import Databases, relations_across
-from dbrouting.routers import AppSplitRouter, home_of
+from dbrouting.routers import OUTBOX, AppSplitRouter, home_of
 
 SETTINGS = ("DATABASE_APPS_MAPPING",)
 
@@ -74,7 +76,7 @@ def check_contrib_lives_together(app_configs: Sequence[AppConfig] | None, **kwar
 @register(TAG)
 def check_every_app_is_mapped(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Nobody decided where an unmapped app lives; that is an error if ``default`` is empty."""
-    labels = [config.label for config in apps.get_app_configs() if any(config.get_models())]
+    labels = [config.label for config in apps.get_app_configs() if any(config.get_models()) and config.label != OUTBOX]
     labels += [CACHE_LABEL] if database_caches() else []
     unmapped = [label for label in labels if label not in settings.DATABASE_APPS_MAPPING]
     if not unmapped:
@@ -101,6 +103,34 @@ def check_relations_stay_in_one_database(app_configs: Sequence[AppConfig] | None
     names = {alias: repr(alias) for alias in usable_aliases()}
     databases = Databases(names, "map both apps to one alias", reference="CrossDatabaseForeignKey")
     return relations_across(databases, "dbrouting.E205")
+
+
+@register(TAG)
+def check_pairs_of_references(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A many-to-many field joins its pairs with both ends, wherever they are."""
+    return [
+        Error(
+            f"{field} goes through {end.model._meta.label}, whose {end.name} can't be joined.",
+            hint=f"Leave the field out, and query {end.model._meta.label} by ids.",
+            obj=model,
+            id="dbrouting.E210",
+        )
+        for model in apps.get_models()
+        for field in model._meta.local_many_to_many
+        for end in references_of(field.remote_field.through)
+        if end.remote_field.model in (model, field.related_model)
+    ]
+
+
+def references_of(model: Any) -> list[CrossDatabaseForeignKey]:
+    """None of a name that leads nowhere, which Django reports."""
+    fields: Any = getattr(model, "_meta", None) and model._meta.local_fields
+    return [field for field in fields or () if isinstance(field, CrossDatabaseForeignKey)]
+
+
+@register(TAG)
+def check_admins_join_no_references(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return list(faults_of_admins())
 
 
 @register(TAG)

@@ -134,6 +134,7 @@ def test_an_app_is_moved_with_all_its_rows_and_the_old_tables_go_last(switch: Ca
     told = move_app("--to", NEW, "--batch-size=2")
 
     assert content(OLD) == content(NEW) == before
+    assert "outbox_message" in connections[NEW].introspection.table_names()  # it writes in the app's transactions
     assert f"DATABASE_APPS_MAPPING=billing={NEW}" in told
     switch(NEW)
     assert "--drop-source" in move_app()
@@ -387,6 +388,11 @@ def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model]
 def test_a_move_that_makes_no_sense_is_refused(switch: Callable[[str], None], words: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         move_app(*words)
+
+
+def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:
+    with pytest.raises(CommandError, match="outbox is in every database that holds tables"):
+        call_command("move_app", "outbox", "--to", NEW)
 
 
 def test_an_unknown_app_is_named() -> None:

@@ -6,6 +6,7 @@ from catalogue.models import Product
 from dbrouting.explaining import explain_rule
 from dbrouting.inspection.routing import findings_about_routing
 from orders.models import Order
+from outbox.models import Message, Receipt
 
 
 def test_the_map_is_the_reason() -> None:
@@ -17,6 +18,14 @@ def test_the_map_is_the_reason() -> None:
         ("migrate", "orders_db"),
     }
     assert {one.reason for one in rule} == {'DATABASE_APPS_MAPPING["orders"]'}
+
+
+def test_the_outbox_is_in_every_database_and_nobodys_fault() -> None:
+    rule = explain_rule([Message, Receipt])
+
+    assert {one.alias for one in rule if one.operation == "migrate"} == {"default", "auth_db", "orders_db"}
+    assert {one.reason for one in rule} == {"in every database that holds tables, and asked for by alias"}
+    assert list(findings_about_routing()) == []
 
 
 def test_an_app_that_nobody_mapped_is_pointed_out(settings: Any) -> None:

@@ -82,7 +82,7 @@ def test_a_related_manager_is_the_projects_own_and_stays_at_home() -> None:
         lambda orders: list(orders.raw("SELECT * FROM orders_order")),
         lambda orders: list(orders.dates("created_at", "year")),
         lambda orders: orders.in_bulk(),
-        lambda orders: orders.get_or_create(customer_id=7)[0].delete(),
+        lambda orders: orders.get_or_create(customer_id=7),
         lambda orders: orders.update_or_create(customer_id=7, defaults={"customer_name": "Ada"}),
         lambda orders: orders.bulk_update(orders.all(), ["customer_name"]),
         lambda orders: list(orders.iterator()),
@@ -91,9 +91,10 @@ def test_a_related_manager_is_the_projects_own_and_stays_at_home() -> None:
         lambda orders: orders.get().refresh_from_db(),
         lambda orders: orders.get().full_clean(),
         lambda orders: OrderLine.objects.select_related("order").get().order.save(),
-        lambda orders: OrderLine.objects.get(order__customer_name="Ada").order.delete(),
+        lambda orders: OrderLine.objects.get(order__customer_name="Ada").delete(),
         lambda orders: OrderLine.objects.get(order__in=orders.filter(customer_name="Ada")),
-        lambda orders: orders.filter(lines__quantity=1).delete(),
+        lambda orders: OrderLine.objects.filter(order__customer_name="Ada").delete(),
+        lambda orders: orders.filter(lines__quantity=1).update(customer_name="Grace"),
     ],
 )
 def test_whatever_is_asked_of_orders_is_asked_of_their_database(
@@ -163,7 +164,7 @@ def test_an_object_that_belongs_to_another_is_meant_for_its_database(order: Orde
         order.lines.create(product_id=3, product_name="Rooibos", unit_price=1, quantity=1)
         order.lines.filter(product_id=3).update(quantity=2)
         assert order.lines.get_or_create(product_id=3)[1] is False
-        order.delete()
+    order.delete()
     assert not OrderLine.objects.exists()
 
 

@@ -14,6 +14,8 @@ from dbrouting.routers import PrimaryReplicaRouter, is_in_transaction
 REPLICAS = "the replicas"
 # Decisions that nobody took: there are none here.
 BY_DEFAULT: frozenset[str] = frozenset()
+# Those to have a table also where the routers send no query.
+EVERYWHERE: frozenset[str] = frozenset()
 # What a diagram shows beside the routing: from, to, what.
 LINKS = ((primary_alias(), REPLICAS, "replication"),)
 

@@ -15,6 +15,8 @@ from dbrouting.tenant_names import ALIAS_PREFIX, alias_of
 ANY_TENANT = CurrentTenant(None, "any", alias_of("any"))
 # Decisions that nobody took: there are none here.
 BY_DEFAULT: frozenset[str] = frozenset()
+# Those to have a table also where the routers send no query.
+EVERYWHERE: frozenset[str] = frozenset()
 # What a diagram shows beside the routing: from, to, what.
 LINKS: tuple[tuple[str, str, str], ...] = ()
 

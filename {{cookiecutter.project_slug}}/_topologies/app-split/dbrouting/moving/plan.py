@@ -16,6 +16,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import is_empty, recorded, tables_present
 from dbrouting.provisioning import name_of, quoted
+from dbrouting.routers import OUTBOX
 
 ADDRESS = ("HOST", "PORT", "NAME")
 
@@ -81,6 +82,8 @@ def require_databases(move: Move) -> None:
             )
         if problem := problem_of(alias):
             raise MoveError(problem)
+    if move.app_label == OUTBOX:
+        raise MoveError(f"{OUTBOX} is in every database that holds tables: it doesn't move.")
     if not move.names:
         raise MoveError(f"{move.app_label} has no tables to move.")
     if move.source == move.target:

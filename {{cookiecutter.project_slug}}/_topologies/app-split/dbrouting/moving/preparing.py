@@ -1,5 +1,6 @@
 """Empty tables in the new database, by the app's migrations."""
 
+from django.apps import apps
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.transaction import atomic
@@ -10,6 +11,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Step
 from dbrouting.moving.move import Move
 from dbrouting.provisioning import quoted
+from dbrouting.routers import OUTBOX
 
 
 def begin(move: Move) -> None:
@@ -38,9 +40,11 @@ def prepare(move: Move) -> None:
 def make_tables(move: Move) -> None:
     """What a killed run left, and what a ``migrate`` in the wrong database recorded, is forgotten before."""
     drop_tables(move)
+    labels = [move.app_label, *companions(move)]
+    forget(move, *labels)
     with move.as_if_switched():
         executor = MigrationExecutor(move.new)
-        executor.migrate(executor.loader.graph.leaf_nodes(move.app_label))
+        executor.migrate([leaf for label in labels for leaf in executor.loader.graph.leaf_nodes(label)])
     missing = set(move.names) - set(tables_present(move))
     if missing:
         raise MoveError(f"The migrations of {move.app_label} don't make {', '.join(sorted(missing))}.")
@@ -48,11 +52,23 @@ def make_tables(move: Move) -> None:
     execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
 
 
+def companions(move: Move) -> list[str]:
+    """The app that must be beside every other, where it isn't yet."""
+    tables = {model._meta.db_table for model in apps.get_app_config(OUTBOX).get_models()}
+    return [] if tables <= set(move.new.introspection.table_names()) else [OUTBOX]
+
+
 def drop_tables(move: Move) -> None:
     """And the records of their migrations."""
     move.engine.drop(move.new, move.names, move.app_label)
-    for name in recorded(move):
-        MigrationRecorder(move.new).record_unapplied(move.app_label, name)
+    forget(move, move.app_label)
+
+
+def forget(move: Move, *labels: str) -> None:
+    recorder = MigrationRecorder(move.new)
+    for label, name in recorder.applied_migrations():
+        if label in labels:
+            recorder.record_unapplied(label, name)
 
 
 def recorded(move: Move) -> list[str]:

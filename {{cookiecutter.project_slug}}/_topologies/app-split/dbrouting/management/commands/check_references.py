@@ -1,0 +1,54 @@
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from tqdm import tqdm
+
+from dbrouting.orphans import Orphans, find_orphans
+from dbrouting.reachability import missing_tables_explained, require_reachable
+from dbrouting.references import CrossDatabaseForeignKey, references
+from dbrouting.routers import home_of_model
+
+AGAIN = "python manage.py check_references"
+
+
+class Command(BaseCommand):
+    help = "Finds rows that refer to a row of another database which isn't there. Ends with 1 if there are any left."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--fix", action="store_true", help="Do with them what on_delete of their field says.")
+        parser.add_argument("--json", action="store_true", help="Print a JSON array, for programs.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = [self.orphans_of(field, options["fix"]) for field in references()]
+        if options["json"]:
+            rows = [{**one._asdict(), "left": one.left} for one in found]
+            self.stdout.write(json.dumps(rows, indent=2, cls=DjangoJSONEncoder))
+        else:
+            self.report(found)
+        if any(one.left for one in found):
+            sys.exit(1)
+
+    def orphans_of(self, field: CrossDatabaseForeignKey, fix: bool) -> Orphans:
+        here, there = home_of_model(field.model), home_of_model(field.target_field.model)
+        require_reachable(there, then=AGAIN)
+        require_reachable(here, then=AGAIN)
+        with (
+            tqdm(desc=str(field), unit=" keys", leave=False, disable=None) as bar,
+            missing_tables_explained(here, AGAIN),
+        ):
+            return find_orphans(field, fix, bar.update)
+
+    def report(self, found: list[Orphans]) -> None:
+        for one in found:
+            self.stdout.write(f"{one.reference} ({one.rule}): {one.rows} rows refer to no {one.to}.")
+            if one.rows:
+                self.stdout.write(f"  Their keys begin with {', '.join(map(str, one.keys))}. Fixed: {one.fixed}.")
+        if any(one.left for one in found):
+            self.stdout.write(
+                "`drain_outbox` follows the deletions that are recorded, `check_references --fix` does what on_delete "
+                "says; what PROTECT, RESTRICT and DO_NOTHING left is yours to judge.",
+                self.style.WARNING,
+            )

@@ -1,0 +1,82 @@
+"""Rows that refer to a row of another database which isn't there: no database looks for them.
+
+They come of deletions that Django didn't see, of rows that were added while a deletion was under way, and of backups
+that were restored one by one. What an outbox has yet to follow counts as well.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from django.db.models import DO_NOTHING
+
+from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, name_of
+from dbrouting.routers import home_of_model
+
+FEW = 5
+
+
+class Orphans(NamedTuple):
+    """The rows with a key that leads nowhere, how many of them the rule was applied to, and the first of the keys."""
+
+    reference: str
+    to: str
+    rule: str
+    rows: int
+    fixed: int
+    keys: list[Any]
+
+    @property
+    def left(self) -> int:
+        return self.rows - self.fixed
+
+
+def find_orphans(
+    field: CrossDatabaseForeignKey, fix: bool = False, progress: Callable[[int], object] = lambda count: None
+) -> Orphans:
+    """Look at every key there is, a range at a time; with ``fix`` do what ``on_delete`` would have done.
+
+    PROTECT, RESTRICT and DO_NOTHING would have done nothing: what they left is for a person to judge.
+    """
+    rows, fixed, first = 0, 0, list[Any]()
+    for keys in missing_keys(field, progress):
+        first += keys[: FEW - len(first)]
+        rows += rows_of(field).filter(**{f"{field.attname}__in": keys}).count()
+        fixed += apply_to_all(field, keys) if fix and is_fixable(field) else 0
+    return Orphans(str(field), field.remote_field.model._meta.label, name_of(field.rule), rows, fixed, first)
+
+
+def missing_keys(field: CrossDatabaseForeignKey, progress: Callable[[int], object]) -> Iterator[list[Any]]:
+    """In ranges of the side that refers: the other's order of texts may be another."""
+    target = field.target_field
+    rows = target.model._base_manager.using(home_of_model(target.model))
+    for keys in ranges_of_keys(field):
+        found = rows.filter(**{f"{target.attname}__in": keys}).values_list(target.attname, flat=True)
+        if missing := sorted(set(keys) - set(found)):
+            yield missing
+        progress(len(keys))
+
+
+def ranges_of_keys(field: CrossDatabaseForeignKey) -> Iterator[list[Any]]:
+    """From its index, and never more than one range of them in memory."""
+    keys = rows_of(field).exclude(**{field.attname: None}).order_by(field.attname).distinct()
+    keys = keys.values_list(field.attname, flat=True)
+    found = list(keys[:BATCH])
+    while found:
+        yield found
+        found = list(keys.filter(**{f"{field.attname}__gt": found[-1]})[:BATCH])
+
+
+def rows_of(field: CrossDatabaseForeignKey) -> Any:
+    return field.model._base_manager.using(home_of_model(field.model))
+
+
+def is_fixable(field: CrossDatabaseForeignKey) -> bool:
+    return field.rule not in (*REFUSING, DO_NOTHING)
+
+
+def apply_to_all(field: CrossDatabaseForeignKey, keys: list[Any]) -> int:
+    total = done = apply_rule(field, keys)
+    while done == BATCH:
+        done = apply_rule(field, keys)
+        total += done
+    return total

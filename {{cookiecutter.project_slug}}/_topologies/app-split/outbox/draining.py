@@ -1,0 +1,189 @@
+"""Handling what the outbox of a database holds.
+
+A message is handled in a transaction of the receiver's database, which also writes the receipt; then it is deleted
+where it was written. Whatever dies between the two leaves a message with a receipt, which is only deleted.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from dbrouting.aliases import usable_aliases
+from dbrouting.routers import holds_tables
+from outbox.models import Message, Receipt
+from outbox.registry import MORE, OutboxError, handler_named
+
+LONGEST_PAUSE = timedelta(hours=1)
+# A receipt is of use while its message is there; one that is this old and has none is removed.
+KEPT = timedelta(hours=1)
+PRUNED_AT_ONCE = 500
+
+
+class Drained(NamedTuple):
+    handled: int = 0
+    failed: int = 0
+
+    def __add__(self, other: object) -> "Drained":
+        return Drained(*map(sum, zip(self, other, strict=True))) if isinstance(other, Drained) else NotImplemented
+
+
+def outboxes() -> list[str]:
+    """The aliases that have one."""
+    return [alias for alias in usable_aliases() if holds_tables(alias)]
+
+
+def drain(alias: str, progress: Callable[[], object] = lambda: None) -> Drained:
+    """Handle every message on ``alias`` whose time has come, in the order in which they were written.
+
+    One that fails is put off and the next one has its turn; so is one that somebody else is at work on.
+    """
+    require_no_transaction(alias)
+    return drain_messages(alias, Message.objects.using(alias), progress)
+
+
+def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[], object]) -> Drained:
+    started, last, total = timezone.now(), 0, Drained()
+    while True:
+        waiting = messages.filter(next_try_at__lte=started, pk__gte=last).order_by("pk")
+        step = Step(alias, waiting)
+        if step.message is None:
+            return total
+        last = step.pk
+        if not step.is_unfinished:
+            total += Drained(failed=1) if step.error else Drained(handled=1)
+            progress()
+
+
+class Step:
+    """The first of ``waiting``, handled as far as it goes in one transaction of its receiver."""
+
+    def __init__(self, alias: str, waiting: QuerySet[Message]) -> None:
+        self.message: Message | None = None
+        self.pk = 0  # which a message that was deleted has no more
+        self.error: Exception | None = None
+        self.is_unfinished = False
+        try:
+            with locking(alias):
+                self.message = unlocked(alias, waiting).first()
+                if self.message:
+                    self._handle(self.message)
+        except Exception as error:
+            if self.message is None:
+                raise
+            self.error = error
+            put_off(self.message, error)
+
+    def _handle(self, message: Message) -> None:
+        self.pk = message.pk
+        self.is_unfinished = not deliver(message)
+        if not self.is_unfinished:
+            message.delete()
+
+
+def locking(alias: str) -> AbstractContextManager[object]:
+    """What keeps others off a message while it is handled; without it they are only kept from handling it twice."""
+    return transaction.atomic(using=alias, durable=True) if can_lock(alias) else nullcontext()
+
+
+def unlocked(alias: str, messages: QuerySet[Message]) -> QuerySet[Message]:
+    return messages.select_for_update(skip_locked=True) if can_lock(alias) else messages
+
+
+def can_lock(alias: str) -> bool:
+    return bool(connections[alias].features.has_select_for_update_skip_locked)
+
+
+def deliver(message: Message) -> bool:
+    """Whether ``message`` is done with, here or before."""
+    handler = handler_named(message.handler)
+    source, alias = message._state.db, handler.alias(message.payload)
+    is_inside = alias == source and can_lock(alias)  # of the transaction that holds the lock
+    if not is_inside:
+        require_no_transaction(alias)
+    with transaction.atomic(using=alias):
+        receipts = Receipt.objects.using(alias)
+        if receipts.filter(pk=message.key).exists():
+            return True
+        if handler.handle(message.payload) is MORE:
+            return False
+        receipts.create(key=message.key)
+    return True
+
+
+def put_off(message: Message, error: Exception) -> None:
+    """Note what went wrong, and wait twice as long as before."""
+    attempts = message.attempts + 1
+    pause = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_PAUSE)
+    Message.objects.using(message._state.db).filter(pk=message.pk).update(
+        attempts=attempts, next_try_at=timezone.now() + pause, last_error=f"{type(error).__name__}: {error}"
+    )
+
+
+def require_no_transaction(alias: str) -> None:
+    """What is committed later, or never, can't be told from what is done."""
+    if is_in_transaction(alias):
+        raise OutboxError(f"The outbox is drained inside a transaction on {alias!r}. Do it after its end.")
+
+
+def is_in_transaction(alias: str) -> bool:
+    """Other than the one that a ``TestCase`` is in."""
+    blocks: list[Any] = connections[alias].atomic_blocks
+    return bool(blocks) and not blocks[-1]._from_testcase
+
+
+def drain_soon(message: Message) -> None:
+    """Handle ``message`` now that it is committed, or when a transaction that is still open elsewhere is.
+
+    Outside of whatever block the commit is in: handlers are the same wherever they run.
+    """
+    Context().run(_drain_soon, message)
+
+
+def _drain_soon(message: Message) -> None:
+    alias = message._state.db or ""
+    receiver = handler_named(message.handler).alias(message.payload)
+    for busy in filter(is_in_transaction, (alias, receiver)):
+        transaction.on_commit(partial(drain_soon, message), using=busy, robust=True)
+        return
+    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
+
+
+def prune(alias: str) -> int:
+    """Remove the receipts on ``alias`` that no message can ask for any more; gives how many."""
+    receipts = Receipt.objects.using(alias)
+    old = receipts.filter(handled_at__lt=timezone.now() - KEPT)
+    keys = set(old.order_by("handled_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    for outbox in outboxes():
+        keys -= set(Message.objects.using(outbox).filter(key__in=keys).values_list("key", flat=True))
+    receipts.filter(pk__in=keys).delete()
+    return len(keys)
+
+
+class Backlog(NamedTuple):
+    """What is still there: how many, how many of them have failed before, and the last of their errors."""
+
+    alias: str
+    waiting: int
+    failing: int
+    oldest: datetime | None
+    last_error: str
+
+
+def backlog(alias: str) -> Backlog:
+    messages = Message.objects.using(alias)
+    failing = messages.filter(attempts__gt=0)
+    oldest, worst = messages.order_by("pk").first(), failing.order_by("-attempts").first()
+    return Backlog(
+        alias,
+        messages.count(),
+        failing.count(),
+        oldest.written_at if oldest else None,
+        f"{worst.handler}: {worst.last_error}" if worst else "",
+    )

@@ -1,0 +1,36 @@
+"""Write here, then do that there: the second is recorded in the transaction of the first."""
+
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import connections, router, transaction
+from django.db.models import Model
+
+from outbox.draining import drain_soon
+from outbox.models import Message
+from outbox.registry import OutboxError, handler_named
+
+
+def send(handler: str, payload: Any, *, using: str | None = None, model: type[Model] | None = None) -> Message:
+    """Have ``handler`` called with ``payload`` once the open transaction is committed, and not if it is rolled back.
+
+    The transaction is the one on ``using``, or where ``model`` is written. ``payload`` is anything that JSON can hold.
+
+    >>> with atomic_for(Order):
+    ...     order.save()
+    ...     send("billing.refund", {"order": order.pk}, model=Order)
+    """
+    alias = using or (router.db_for_write(model) if model else None)
+    if alias is None:
+        raise TypeError("send() needs using=alias or model=Model: the database of the transaction.")
+    handler_named(handler).alias(payload)  # a name or an app that isn't there is an error of the sender
+    if not connections[alias].in_atomic_block:
+        raise OutboxError(
+            f"send({handler!r}) outside of a transaction on {alias!r}: what it is about and the message could not be "
+            "committed together. Do both in one block: with atomic_for(Model), from dbrouting.sql."
+        )
+    message = Message.objects.using(alias).create(handler=handler, payload=payload)
+    if settings.OUTBOX_DRAIN_AFTER_COMMIT:
+        transaction.on_commit(partial(drain_soon, message), using=alias, robust=True)
+    return message

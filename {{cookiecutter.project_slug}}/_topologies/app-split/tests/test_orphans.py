@@ -1,0 +1,155 @@
+"""`check_references` finds the rows whose reference leads nowhere, at any number of them, and mends what it may."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections, models
+from django.test.utils import CaptureQueriesContext
+
+from accounts.factories import UserFactory
+from accounts.models import User
+from billing.factories import InvoiceFactory
+from billing.models import Invoice
+from dbrouting import orphans, references
+from dbrouting.orphans import find_orphans
+from dbrouting.references import Lookahead
+from orders.factories import OrderFactory
+from orders.models import Order
+
+pytestmark = pytest.mark.django_db
+
+CUSTOMER: Any = Invoice._meta.get_field("customer")
+ORDER: Any = Invoice._meta.get_field("order")
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (orphans, references):
+        monkeypatch.setattr(module, "BATCH", 2)
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Have the reference to the customer declare another rule."""
+    return lambda rule: monkeypatch.setattr(CUSTOMER.remote_field, "on_delete", Lookahead(rule))
+
+
+@pytest.fixture
+def order() -> Order:
+    return OrderFactory.create()
+
+
+def invoices(order: Order, *customer_ids: int | None) -> None:
+    Invoice.objects.bulk_create(Invoice(order=order, customer_id=key, amount=1) for key in customer_ids)
+
+
+def checked(*arguments: str) -> tuple[str, int]:
+    """What the command prints, and the code it ends with."""
+    output, code = StringIO(), 0
+    try:
+        call_command("check_references", *arguments, stdout=output)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    return output.getvalue(), code
+
+
+def test_no_orphans_are_found_where_every_key_leads_to_a_row(order: Order) -> None:
+    users = [UserFactory.create() for _ in range(5)]
+    invoices(order, None, *(user.pk for user in users))
+
+    output, code = checked()
+
+    assert code == 0
+    assert "billing.Invoice.customer (SET_NULL): 0 rows refer to no accounts.User." in output
+    assert "billing.Invoice.order (PROTECT): 0 rows refer to no orders.Order." in output
+
+
+def test_orphans_are_counted_by_row_and_their_keys_are_named(order: Order) -> None:
+    user = UserFactory.create()
+    invoices(order, None, user.pk, 901, 902, 902, 903, 904, 905, 906)
+
+    found = find_orphans(CUSTOMER)
+
+    assert (found.rows, found.fixed, found.left) == (7, 0, 7)
+    assert found.keys == [901, 902, 903, 904, 905]
+    assert checked()[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        (models.SET_NULL, ["ada", None, None, None, None]),
+        (models.CASCADE, ["ada"]),
+        (models.SET(lambda: User.objects.get(username="nobody")), ["ada", *["nobody"] * 4]),
+    ],
+)
+def test_fixing_does_what_the_rule_says_to_orphans_alone(
+    declare: Callable[[Any], None], order: Order, rule: Any, left: list[str | None]
+) -> None:
+    declare(rule)
+    user, _ = UserFactory.create(username="ada"), UserFactory.create(username="nobody")
+    invoices(order, user.pk, 902, 902, 902, 903)
+
+    output, code = checked("--fix")
+
+    assert code == 0
+    assert "Fixed: 4." in output
+    assert [invoice.customer and invoice.customer.username for invoice in Invoice.objects.order_by("pk")] == left
+    assert find_orphans(CUSTOMER).rows == 0
+
+
+@pytest.mark.parametrize("rule", [models.PROTECT, models.RESTRICT, models.DO_NOTHING])
+def test_what_a_rule_would_have_refused_is_reported_only(
+    declare: Callable[[Any], None], order: Order, rule: Any
+) -> None:
+    declare(rule)
+    invoices(order, 902)
+
+    output, code = checked("--fix")
+
+    assert code == 1
+    assert "Fixed: 0." in output
+    assert Invoice.objects.get().customer_id == 902
+
+
+def test_a_replacement_whose_row_is_missing_is_an_orphan_still(declare: Callable[[Any], None], order: Order) -> None:
+    declare(models.SET(950))
+    invoices(order, 902)
+
+    assert checked("--fix")[1] == 1
+    assert Invoice.objects.get().customer_id == 950
+
+
+def test_keys_are_read_in_ranges(order: Order) -> None:
+    """And the rows of neither side."""
+    invoices(order, *range(901, 911))
+
+    with CaptureQueriesContext(connections["default"]) as here, CaptureQueriesContext(connections["auth_db"]) as there:
+        find_orphans(CUSTOMER)
+
+    assert len(there) == 5
+    assert all("LIMIT 2" in query["sql"] for query in here if "DISTINCT" in query["sql"])
+    assert all("username" not in query["sql"] for query in there)
+
+
+def test_the_report_is_json_for_programs(order: Order) -> None:
+    invoices(order, 902)
+    output, code = checked("--json")
+    by_reference = {one["reference"]: one for one in json.loads(output)}
+
+    assert code == 1
+    assert by_reference["billing.Invoice.customer"]["left"] == 1
+    assert by_reference["billing.Invoice.customer"]["keys"] == [902]
+    assert by_reference["billing.Invoice.order"]["left"] == 0
+
+
+def test_deletions_that_django_did_not_see_are_found(order: Order) -> None:
+    invoice = InvoiceFactory.create(order=order, customer_id=UserFactory.create().pk)
+    User.objects.all()._raw_delete("auth_db")
+    Order.objects.all()._raw_delete("orders_db")
+
+    assert [find_orphans(field).keys for field in (CUSTOMER, ORDER)] == [[invoice.customer_id], [invoice.order_id]]

@@ -1,0 +1,381 @@
+"""What is to be done in another database is recorded with the change that it tells of, and done once, whatever dies."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from accounts.factories import UserFactory
+from accounts.models import User
+from catalogue.models import Category
+from dbrouting.overrides import in_database
+from dbrouting.sql import atomic_for
+from orders.factories import OrderFactory
+from orders.models import Order
+from outbox import registry
+from outbox.draining import Drained, can_lock, drain, outboxes, prune
+from outbox.models import Message, Receipt
+from outbox.registry import MORE, OutboxError, handler
+from outbox.sending import send
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOURCE, RECEIVER = "orders_db", "default"
+
+
+class Killed(BaseException):
+    """The process ends here: what is committed stays, and nothing else is done."""
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "HANDLERS", dict(registry.HANDLERS))
+
+    @handler("test.name", on="catalogue")
+    def name_category(payload: Any) -> None:
+        """Twice would be twice."""
+        Category.objects.create(slug=f"{payload}-{Category.objects.count()}", name=payload)
+
+    @handler("test.fail", on="catalogue")
+    def fail(payload: Any) -> None:
+        Category.objects.create(slug="half-done", name=payload)
+        raise ZeroDivisionError(payload)
+
+
+@pytest.fixture
+def later(settings: LazySettings) -> None:
+    """Nothing is done after the commit; that is left to `drain`."""
+    settings.OUTBOX_DRAIN_AFTER_COMMIT = False
+
+
+def send_and_fail(payload: str, around: type[Model] = Order) -> None:
+    """The transaction around the message, or around that of the message, is rolled back."""
+    with atomic_for(around):
+        with atomic_for(Order):
+            send("test.name", payload, model=Order)
+        raise ZeroDivisionError
+
+
+def send_in_transaction(*payloads: str, to: str = "test.name") -> None:
+    with atomic_for(Order):
+        for payload in payloads:
+            send(to, payload, model=Order)
+
+
+def names() -> list[str]:
+    return list(Category.objects.order_by("pk").values_list("name", flat=True))
+
+
+def messages() -> QuerySet[Message]:
+    return Message.objects.using(SOURCE)
+
+
+# Sending
+
+
+def test_a_message_is_handled_after_the_commit() -> None:
+    with atomic_for(Order):
+        send("test.name", "tea", model=Order)
+        assert names() == []
+
+    assert names() == ["tea"]
+    assert not messages().exists()
+
+
+def test_a_message_is_rolled_back_with_what_it_tells_of() -> None:
+    with pytest.raises(ZeroDivisionError):
+        send_and_fail("tea")
+
+    assert names() == []
+    assert not messages().exists()
+
+
+def test_a_message_outside_of_a_transaction_is_refused() -> None:
+    with pytest.raises(OutboxError, match=r"outside of a transaction on 'orders_db'.*atomic_for"):
+        send("test.name", "tea", using=SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("test.nmae", "no handler 'test.nmae'.*test.name"), ("test.lost", "No installed app")]
+)
+def test_a_message_that_nobody_could_handle_is_refused(name: str, complaint: str) -> None:
+    handler("test.lost", on="catalog")(lambda payload: None)
+
+    with pytest.raises((OutboxError, LookupError), match=complaint), atomic_for(Order):
+        send(name, "tea", model=Order)
+
+
+def test_two_handlers_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"There is a handler 'test\.name' already"):
+        handler("test.name", on="orders")(lambda payload: None)
+
+
+def test_the_outbox_is_in_every_database_that_holds_tables() -> None:
+    assert set(outboxes()) == {"default", "auth_db", "orders_db"}
+    assert all(Message.objects.using(alias).count() == 0 for alias in outboxes())
+
+
+def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings) -> None:
+    """It may be somebody else's."""
+    mapping = settings.DATABASE_APPS_MAPPING
+    settings.DATABASE_APPS_MAPPING = dict.fromkeys(mapping, "auth_db")
+
+    assert outboxes() == ["auth_db"]
+
+
+# Draining
+
+
+@pytest.mark.usefixtures("later")
+def test_messages_are_handled_in_their_order() -> None:
+    send_in_transaction("tea", "coffee", "cocoa")
+    assert names() == []
+
+    assert drain(SOURCE) == Drained(handled=3)
+    assert names() == ["tea", "coffee", "cocoa"]
+    assert not messages().exists()
+
+
+@pytest.mark.usefixtures("later")
+def test_a_handler_that_fails_is_undone_put_off_and_stops_no_other() -> None:
+    send_in_transaction("salt", to="test.fail")
+    send_in_transaction("tea")
+
+    assert drain(SOURCE) == Drained(handled=1, failed=1)
+    assert drain(SOURCE) == Drained()
+
+    assert names() == ["tea"]
+    failed = messages().get()
+    assert (failed.attempts, failed.last_error) == (1, "ZeroDivisionError: salt")
+    assert failed.next_try_at > timezone.now()
+
+
+@pytest.mark.usefixtures("later")
+def test_it_is_put_off_for_longer_each_time_and_for_an_hour_at_most() -> None:
+    send_in_transaction("salt", to="test.fail")
+    pauses = []
+    for _ in range(15):
+        messages().update(next_try_at=timezone.now())
+        drain(SOURCE)
+        pauses.append(messages().get().next_try_at - timezone.now())
+
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert timedelta(minutes=59) < pauses[-1] <= timedelta(hours=1)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_message_that_another_process_is_at_work_on_is_left_to_it() -> None:
+    if not can_lock(SOURCE):
+        pytest.skip("This engine locks no rows. Receipts keep a message from being handled twice, as they do below.")
+    send_in_transaction("tea", "coffee")
+    other = connections[SOURCE].copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM outbox_message ORDER BY id LIMIT 1 FOR UPDATE")
+            assert drain(SOURCE) == Drained(handled=1)
+        other.rollback()
+    finally:
+        other.close()
+
+    assert names() == ["coffee"]
+    assert drain(SOURCE) == Drained(handled=1)
+
+
+@pytest.mark.usefixtures("later")
+def test_what_died_after_the_receivers_commit_is_not_done_twice() -> None:
+    send_in_transaction("tea")
+
+    with patch.object(Message, "delete", side_effect=Killed), pytest.raises(Killed):
+        drain(SOURCE)
+    assert names() == ["tea"]
+    assert messages().exists()
+
+    assert drain(SOURCE) == Drained(handled=1)
+    assert names() == ["tea"]
+    assert not messages().exists()
+
+
+@pytest.mark.usefixtures("later")
+def test_what_died_before_the_receivers_commit_is_done_again() -> None:
+    send_in_transaction("tea")
+
+    with patch("outbox.draining.Receipt.__init__", side_effect=Killed), pytest.raises(Killed):
+        drain(SOURCE)
+    assert names() == []
+
+    assert drain(SOURCE) == Drained(handled=1)
+    assert names() == ["tea"]
+
+
+def test_what_died_before_the_message_was_handled_is_left_to_the_next_drain() -> None:
+    with patch("outbox.draining.drain_messages", side_effect=Killed), pytest.raises(Killed):
+        send_in_transaction("tea")
+    assert names() == []
+
+    drain(SOURCE)
+    assert names() == ["tea"]
+
+
+def test_a_handler_that_fails_after_the_commit_does_not_fail_the_sender() -> None:
+    send_in_transaction("salt", to="test.fail")
+
+    assert messages().get().attempts == 1
+
+
+@pytest.mark.usefixtures("later")
+def test_a_handler_may_commit_its_work_in_parts() -> None:
+    left = [3, 2, 1]
+
+    @handler("test.parts", on="catalogue")
+    def work(payload: Any) -> object:
+        depths.append(len(connections[RECEIVER].atomic_blocks))
+        Category.objects.create(slug=f"part-{left.pop()}", name=payload)
+        return MORE if left else None
+
+    depths: list[int] = []
+    send_in_transaction("tea", to="test.parts")
+
+    assert drain(SOURCE) == Drained(handled=1)
+    assert names() == ["tea"] * 3
+    assert depths == [1, 1, 1]
+    assert Receipt.objects.using(RECEIVER).count() == 1
+
+
+@pytest.mark.usefixtures("later")
+def test_a_message_to_ones_own_database_is_handled_too() -> None:
+    handler("test.own", on="orders")(lambda payload: OrderFactory.create(customer__username=payload))
+    send_in_transaction("ada", to="test.own")
+
+    assert drain(SOURCE) == Drained(handled=1)
+    assert Order.objects.count() == 1
+
+
+def test_a_message_is_handled_where_the_routers_say_in_whatever_block_it_was_sent() -> None:
+    with in_database(SOURCE, write=True):
+        send_in_transaction("tea")
+
+    assert names() == ["tea"]
+
+
+def test_a_receiver_that_is_in_a_transaction_gets_its_message_after_it() -> None:
+    """It may be rolled back, and the message would be gone."""
+    with atomic_for(Category):
+        send_in_transaction("tea")
+        assert names() == []
+    assert names() == ["tea"]
+
+    with pytest.raises(ZeroDivisionError):
+        send_and_fail("coffee", around=Category)
+    assert names() == ["tea"]
+    assert drain(SOURCE) == Drained(handled=1)
+    assert names() == ["tea", "coffee"]
+
+
+def test_an_outbox_is_not_drained_inside_a_transaction() -> None:
+    with pytest.raises(OutboxError, match="inside a transaction on 'orders_db'"), atomic_for(Order):
+        drain(SOURCE)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_message_that_a_handler_sends_is_handled_after_it(settings: LazySettings) -> None:
+    settings.OUTBOX_DRAIN_AFTER_COMMIT = True
+    order: list[str] = []
+
+    @handler("test.first", on="catalogue")
+    def first(payload: Any) -> None:
+        send("test.second", payload, using=RECEIVER)
+        order.append("first")
+
+    handler("test.second", on="orders")(lambda payload: order.append("second"))
+    send_in_transaction("tea", to="test.first")
+
+    assert order == ["first", "second"]
+    assert not Message.objects.using(RECEIVER).exists()
+
+
+@pytest.mark.usefixtures("later")
+def test_receipts_are_removed_when_they_are_old_and_their_message_is_gone() -> None:
+    send_in_transaction("tea", "coffee")
+    with patch.object(Message, "delete", side_effect=Killed), pytest.raises(Killed):
+        drain(SOURCE)
+    receipts = Receipt.objects.using(RECEIVER)
+    kept = messages().first()
+    receipts.create(key="00000000-0000-0000-0000-000000000001")
+    assert prune(RECEIVER) == 0
+
+    receipts.update(handled_at=timezone.now() - timedelta(days=1))
+
+    assert prune(RECEIVER) == 1
+    assert kept is not None
+    assert receipts.get().key == kept.key
+
+
+# The command
+
+
+def drained(*arguments: str, code: int | None = None) -> str:
+    output = StringIO()
+    if code is None:
+        call_command("drain_outbox", *arguments, stdout=output)
+    else:
+        with pytest.raises(SystemExit) as exit_info:
+            call_command("drain_outbox", *arguments, stdout=output)
+        assert exit_info.value.code == code
+    return output.getvalue()
+
+
+@pytest.mark.usefixtures("later")
+def test_the_command_drains_every_outbox_until_nothing_is_left() -> None:
+    @handler("test.chain", on="catalogue")
+    def chain(payload: Any) -> None:
+        send("test.user", payload, using=RECEIVER)
+
+    handler("test.user", on="accounts")(lambda payload: UserFactory.create(username=payload))
+    send_in_transaction("ada", to="test.chain")
+
+    assert drained() == "Handled: 2.\n"
+    assert User.objects.filter(username="ada").exists()
+
+
+@pytest.mark.usefixtures("later")
+def test_the_command_fails_while_a_message_has_failed_and_says_why() -> None:
+    send_in_transaction("salt", to="test.fail")
+
+    output = drained(code=1)
+
+    assert "Left on orders_db: 1" in output
+    assert "test.fail: ZeroDivisionError: salt" in output
+
+
+@pytest.mark.usefixtures("later")
+def test_the_command_prints_json_of_the_outboxes_that_are_named() -> None:
+    send_in_transaction("tea")
+
+    assert json.loads(drained("--alias=auth_db", "--json"))["handled"] == 0
+    found = json.loads(drained("--alias=orders_db", "--json"))
+    assert (found["handled"], found["outboxes"][0]["alias"], found["outboxes"][0]["waiting"]) == (1, "orders_db", 0)
+
+
+@pytest.mark.usefixtures("later")
+def test_the_command_watches_until_it_is_stopped() -> None:
+    send_in_transaction("tea")
+
+    with patch("time.sleep", side_effect=[None, Killed]) as pause, pytest.raises(Killed):
+        call_command("drain_outbox", watch=5, stdout=StringIO())
+
+    assert names() == ["tea"]
+    assert [call.args for call in pause.call_args_list] == [(5,), (5,)]
+
+
+def test_an_outbox_that_is_not_there_is_refused() -> None:
+    with pytest.raises(CommandError, match=r"No outbox is on nowhere. They are on: default, auth_db, orders_db"):
+        call_command("drain_outbox", "--alias=nowhere")
