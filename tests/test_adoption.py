@@ -178,7 +178,6 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
 
     new = shop.databases.place_of("ORDERS_DATABASE_URL")
     assert shop.rows(new, ORDER_TABLES) == orders
-    assert shop.rows(shop.old, [f"moved_{table}" for table in ORDER_TABLES]) == moved(orders)
     assert not {*ORDER_TABLES} & {*shop.databases.tables(shop.old)}
     (sencha,) = shop.databases.rows(shop.old, "catalogue_product", "WHERE name = %s", "Sencha")
     with shop.open() as ask:
@@ -189,10 +188,6 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
     assert placed["id"] == NEXT_ORDER[shop.engine]
     (sold,) = shop.databases.rows(shop.old, "catalogue_product", "WHERE name = %s", "Sencha")
     assert sold["sold"] == sencha["sold"] + 1
-
-
-def moved(orders: dict[str, Rows]) -> dict[str, Rows]:
-    return {f"moved_{table}": rows for table, rows in orders.items()}
 
 
 @on_every_engine("primary-replica")

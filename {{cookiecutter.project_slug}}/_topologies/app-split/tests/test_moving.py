@@ -27,7 +27,7 @@ from dbrouting.moving import blocking, copying, steps
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
-from dbrouting.provisioning import create_database, drop_database
+from dbrouting.provisioning import create_database, database_exists, drop_database
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
@@ -370,6 +370,17 @@ def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model]
         for key in keys[:3]:
             link._base_manager.using(OLD).create(label_id=name, sample_id=key)
     return {model: list(model._base_manager.using(OLD).order_by("pk").values_list()) for model in made}
+
+
+def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    drop_database(connections[NEW])
+
+    assert "it will be made" in move_app("--to", NEW, "--dry-run")
+    assert not database_exists(connections[NEW])
+    move_app("--to", NEW)
+
+    assert content(NEW) == before
 
 
 # What is refused, and what to do then

@@ -1,17 +1,28 @@
 """Empty tables in the new database, by the app's migrations."""
 
 from django.apps import apps
+from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.transaction import atomic
 
+from dbrouting.administration import advice
 from dbrouting.inspection.inspector import AGAIN
 from dbrouting.moving.engines import execute_all
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Step
 from dbrouting.moving.move import Move
-from dbrouting.provisioning import quoted
+from dbrouting.provisioning import create_database, quoted
+from dbrouting.reachability import describe
 from dbrouting.routers import OUTBOX
+
+
+def make_database(move: Move) -> None:
+    try:
+        create_database(move.new)
+    except DatabaseError as error:
+        reason = describe(move.target, error, then=move.command)
+        raise MoveError(reason + advice(connections.settings[move.target])) from error
 
 
 def begin(move: Move) -> None:
@@ -54,6 +65,8 @@ def make_tables(move: Move) -> None:
 
 def companions(move: Move) -> list[str]:
     """The app that must be beside every other, where it isn't yet."""
+    if OUTBOX not in apps.app_configs:
+        return []
     tables = {model._meta.db_table for model in apps.get_app_config(OUTBOX).get_models()}
     return [] if tables <= set(move.new.introspection.table_names()) else [OUTBOX]
 

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
-from dbrouting.moving.plan import Plan, plan_of, require_databases
+from dbrouting.moving.plan import Plan, plan_of, require_sense
+from dbrouting.moving.preparing import make_database
 from dbrouting.moving.steps import abort, drop_source, move_rows, switch
 from dbrouting.moving.which import move_of
 
@@ -70,7 +71,8 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"  in the way: {problem}"))
 
     def _move(self, move: Move) -> None:
-        require_databases(move)
+        require_sense(move)
+        make_database(move)
         if not move.ledger.is_open():
             self._begin(move)
         with tqdm(unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
