@@ -1,10 +1,9 @@
 """docs/adopting.md, done word for word to a project that has been in use for years."""
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -93,15 +92,6 @@ class Shop:
         command = command.replace("database_engine=sqlite", f"database_engine={self.engine}")
         return run(self.folder, "bash", "-euo", "pipefail", "-c", command, **self.environment)
 
-    def execute(self, sql: str) -> None:
-        """On the old database."""
-        if isinstance(self.databases, OnServers):
-            for statement in sql.split(";\n")[:-1]:
-                self.databases.cluster.primary.execute(statement, database=self.old.database)
-        else:
-            with closing(sqlite3.connect(self.old.database)) as connection:
-                connection.executescript(sql)
-
     @property
     def old(self) -> Place:
         if isinstance(self.databases, OnServers):
@@ -110,7 +100,7 @@ class Shop:
 
     def follow(self, *headings: str) -> None:
         for heading in headings:
-            Recipe(self.page).follow(heading, self.folder, self.type, self.execute)
+            Recipe(self.page).follow(heading, self.folder, self.type)
 
     def rows(self, place: Place, tables: list[str]) -> dict[str, Rows]:
         return {table: sorted(self.databases.rows(place, table), key=lambda row: row["id"]) for table in tables}

@@ -8,7 +8,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import router
 from django.db.models import Model
 
-from dbrouting.migration_guard import data_operations
 from dbrouting.moving.move import Move
 from dbrouting.provisioning import quoted
 
@@ -69,9 +68,3 @@ def remarks(move: Move) -> Iterator[str]:
     )
     if pointing:
         yield f"Generic foreign keys may point to its rows, and find them only in one database: {', '.join(pointing)}."
-    for operation in data_operations():
-        if operation.app_label == move.app_label and operation.patterns and move.target not in operation.patterns:
-            yield (
-                f"{operation} runs on {' or '.join(operation.patterns)}: what it wrote is moved. For databases that "
-                f"are made later, let it run on {move.target!r}."
-            )
