@@ -1,9 +1,11 @@
 """What moving needs of an engine, and what most of them have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
 
 from dbrouting.moving.ranges import Key, Range, Table, within
@@ -46,7 +48,8 @@ class Engine(ABC):
     def end_of_range(self, source: BaseDatabaseWrapper, table: Table, lower: Key | None, size: int) -> Key | None:
         """The key ``size`` rows after ``lower``; ``None`` if there are not so many."""
         condition, values = within(table.order, Range(table.name, 0, lower, None))
-        shown = ", ".join(self.shown(quoted(source, column)) for column in table.key)
+        # By names of their own, or ORDER BY would mean what is shown.
+        shown = ", ".join(f"{self.shown(quoted(source, name))} AS key_{n}" for n, name in enumerate(table.key))
         with source.cursor() as cursor:
             cursor.execute(
                 f"SELECT {shown} FROM {self.place(source, table)} WHERE {condition} "
@@ -68,9 +71,23 @@ class Engine(ABC):
         with target.cursor() as cursor:
             cursor.execute(f"DELETE FROM {quoted(target, table.name)} WHERE {condition}", values)
 
-    @abstractmethod
+    def row_digest(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
+        """A number for a row as SQL, the same for the same row on both sides; empty where ``digest`` needs none."""
+        return ""
+
     def digest(self, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
         """What a range's rows add up to, in whatever order they come."""
+        condition, values = within(table.order, span)
+        with self.reading(connection) as cursor:
+            cursor.execute(
+                f"SELECT COUNT(*), SUM({table.row_digest}) FROM {self.place(connection, table)} WHERE {condition}",
+                values,
+            )
+            return " ".join(map(str, cursor.fetchone()))
+
+    def reading(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper]:
+        """A cursor for which values are written as on the other side."""
+        return connection.cursor()
 
     def obstacles(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
         """What this user may not do, and would have to."""

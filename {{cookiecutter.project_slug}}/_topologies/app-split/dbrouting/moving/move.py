@@ -75,7 +75,8 @@ class Move:
                 )
             key = key_of(model)
             order = self.engine.order(self.old, self.new, name, key)
-            yield Table(name, here, key, order, is_alike=here == there)
+            row_digest = self.engine.row_digest(self.old, self.new, here)
+            yield Table(name, here, key, order, row_digest, is_alike=here == there)
 
     @contextmanager
     def as_if_switched(self) -> Iterator[None]:

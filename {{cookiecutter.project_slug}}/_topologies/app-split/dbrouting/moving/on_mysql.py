@@ -5,7 +5,7 @@ fire none. So a table that is to refuse them is put aside, and a view that can o
 statement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -76,17 +76,10 @@ class MySQL(Engine):
                 count += len(rows)
         return count
 
-    def digest(self, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
+    def row_digest(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
         """Column by column: all of a row as one text might be longer than the server allows, and so NULL."""
-        condition, values = within(table.order, span)
-        parts = ", ".join(digest_of(quoted(connection, name), kind) for name, kind in table.columns.items())
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT COUNT(*), SUM(CAST(CONV(LEFT(MD5(CONCAT_WS(',', {parts})), 15), 16, 10) AS DECIMAL(40))) "
-                f"FROM {self.place(connection, table)} WHERE {condition}",
-                values,
-            )
-            return " ".join(map(str, cursor.fetchone()))
+        parts = ", ".join(digest_of(quoted(source, name), kind) for name, kind in columns.items())
+        return f"CAST(CONV(LEFT(MD5(CONCAT_WS(',', {parts})), 15), 16, 10) AS DECIMAL(40))"
 
     def obstacles(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
         long = [table for table in tables if len(table) + len(HELD) > LONGEST and len(held(table)) > LONGEST]

@@ -17,6 +17,8 @@ class Table:
     key: tuple[str, ...]
     # The key as SQL that both databases sort alike.
     order: tuple[str, ...]
+    # A number for a row as SQL, the same for the same row on both sides.
+    row_digest: str
     # Whether the columns have the same types in the target.
     is_alike: bool
 
