@@ -103,7 +103,7 @@ def can_lock(alias: str) -> bool:
 def deliver(message: Message) -> bool:
     """Whether ``message`` is done with, here or before."""
     handler = handler_named(message.handler)
-    source, alias = message._state.db, handler.alias(message.payload)
+    source, alias = message._state.db, handler.alias(message.content)
     is_inside = alias == source and can_lock(alias)  # of the transaction that holds the lock
     if not is_inside:
         require_no_transaction(alias)
@@ -111,7 +111,7 @@ def deliver(message: Message) -> bool:
         receipts = Receipt.objects.using(alias)
         if receipts.filter(pk=message.key).exists():
             return True
-        if handler.handle(message.payload) is MORE:
+        if handler.handle(message.content) is MORE:
             return False
         receipts.create(key=message.key)
     return True
@@ -148,7 +148,7 @@ def drain_soon(message: Message) -> None:
 
 def _drain_soon(message: Message) -> None:
     alias = message._state.db or ""
-    receiver = handler_named(message.handler).alias(message.payload)
+    receiver = handler_named(message.handler).alias(message.content)
     for busy in filter(is_in_transaction, (alias, receiver)):
         transaction.on_commit(partial(drain_soon, message), using=busy, robust=True)
         return

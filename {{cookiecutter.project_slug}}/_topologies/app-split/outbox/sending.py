@@ -1,9 +1,11 @@
 """Write here, then do that there: the second is recorded in the transaction of the first."""
 
+import json
 from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, router, transaction
 from django.db.models import Model
 
@@ -24,13 +26,14 @@ def send(handler: str, payload: Any, *, using: str | None = None, model: type[Mo
     alias = using or (router.db_for_write(model) if model else None)
     if alias is None:
         raise TypeError("send() needs using=alias or model=Model: the database of the transaction.")
-    handler_named(handler).alias(payload)  # a name or an app that isn't there is an error of the sender
+    text = json.dumps(payload, cls=DjangoJSONEncoder)
+    handler_named(handler).alias(json.loads(text))  # a name or an app that isn't there is an error of the sender
     if not connections[alias].in_atomic_block:
         raise OutboxError(
             f"send({handler!r}) outside of a transaction on {alias!r}: what it is about and the message could not be "
             "committed together. Do both in one block: with atomic_for(Model), from dbrouting.sql."
         )
-    message = Message.objects.using(alias).create(handler=handler, payload=payload)
+    message = Message.objects.using(alias).create(handler=handler, payload=text)
     if settings.OUTBOX_DRAIN_AFTER_COMMIT:
         transaction.on_commit(partial(drain_soon, message), using=alias, robust=True)
     return message

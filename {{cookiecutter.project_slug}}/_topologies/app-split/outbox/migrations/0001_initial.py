@@ -1,6 +1,5 @@
 import uuid
 
-import django.core.serializers.json
 import django.utils.timezone
 from django.db import migrations, models
 
@@ -17,7 +16,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("key", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("handler", models.CharField(max_length=200)),
-                ("payload", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("payload", models.TextField()),
                 ("written_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("next_try_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ("attempts", models.PositiveIntegerField(default=0)),
