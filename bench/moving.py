@@ -84,14 +84,17 @@ class Bench:
         return seconds
 
     def by_dump_and_restore(self) -> Seconds:
-        programs, url = self.server.binaries, self.server.url
-        dump = f"{programs}/pg_dump -Fc --table=ledger_entry {url('old')}"
-        seconds = timed(lambda: shell(f"{dump} | {programs}/pg_restore --no-owner --dbname={url('new')}"))
+        seconds = timed(self.dump_and_restore)
         self.server.execute("DROP TABLE ledger_entry", database="new")
         return seconds
 
+    def dump_and_restore(self, *options: str) -> None:
+        programs, url = self.server.binaries, self.server.url
+        dump = f"{programs}/pg_dump -Fc --table=ledger_entry {' '.join(options)} {url('old')}"
+        shell(f"{dump} | {programs}/pg_restore --no-owner --dbname={url('new')}")
+
     def by_fixture(self) -> Seconds:
-        self.manage("migrate", "ledger", "--verbosity=0", DATABASE_APPS_MAPPING="ledger=orders_db")
+        self.dump_and_restore("--schema-only")
         path = self.project / "rows.json"
         seconds = timed(lambda: self.manage("dumpdata", "ledger", f"--output={path}", "--database=default"))
         new = {"DATABASE_APPS_MAPPING": "ledger=orders_db"}

@@ -48,8 +48,8 @@ def catch_up(move: Move, table: Table) -> None:
     if stale and move.is_switched:
         raise MoveError(
             f"On {move.target!r}, {stale[0]} are other rows than on {move.source!r}: somebody writes there, for the "
-            f"map has {move.app_label} there already. Map it to {move.source!r} again, restart what uses the map, and "
-            f"begin anew: {move.command} --abort"
+            f"map has {move.app_label} there already. Map it to {move.source!r} again, restart what uses the map, keep "
+            f"what was written there, for it goes, and begin anew: {move.command} --abort"
         )
     for span in stale:
         with atomic(using=move.target):
