@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +24,7 @@ from config.databases import DATABASE_APPS_MAPPING
 from config.env import from_url
 from dbrouting.aliases import lent
 from dbrouting.mapping import complete
-from dbrouting.moving import blocking, copying, steps
+from dbrouting.moving import blocking, copying, preparing, steps
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
@@ -242,6 +243,19 @@ def test_a_range_that_was_interrupted_is_neither_lost_nor_doubled(
         with pytest.raises(KilledError):
             move_app("--to", NEW, "--batch-size=2")
     Invoice.objects.using(OLD).update(amount=7)
+    move_app()
+
+    assert content(OLD) == content(NEW)
+
+
+def test_tables_that_a_killed_run_left_are_made_anew(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "shed", Mock(side_effect=KilledError))
+        with pytest.raises(KilledError):
+            move_app("--to", NEW)
+    assert tables(NEW) == TABLES
     move_app()
 
     assert content(OLD) == content(NEW)
