@@ -1,8 +1,8 @@
-"""Doing what a page says: its commands are typed, its changes made, its SQL executed, in the order of the page.
+"""Doing what a page says: its commands are typed, its changes made, in the order of the page.
 
 `console` is typed, line by line. `diff` changes the file that its first line, `--- path`, names: what each hunk, up to
 `@@`, takes must be there once; one that only adds goes to the end. `python` and `html` are files, named by their first
-line. `sql` is given to whoever asked. Fences of other kinds are for the reader.
+line. Fences of other kinds are for the reader.
 """
 
 import re
@@ -29,9 +29,7 @@ class Recipe:
     def steps(self, heading: str) -> Iterator[Step]:
         yield from (Step(*found) for found in FENCE.findall(self.sections[heading]))
 
-    def follow(
-        self, heading: str, project: Path, type_command: Callable[[str], object], execute: Callable[[str], object]
-    ) -> None:
+    def follow(self, heading: str, project: Path, type_command: Callable[[str], object]) -> None:
         for kind, text in self.steps(heading):
             match kind:
                 case "console":
@@ -41,8 +39,6 @@ class Recipe:
                     change(project, text)
                 case "python" | "html":
                     write(project, text)
-                case "sql":
-                    execute(text)
 
 
 def change(project: Path, diff: str) -> None:

@@ -1,10 +1,9 @@
 """docs/adopting.md, done word for word to a project that has been in use for years."""
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -93,15 +92,6 @@ class Shop:
         command = command.replace("database_engine=sqlite", f"database_engine={self.engine}")
         return run(self.folder, "bash", "-euo", "pipefail", "-c", command, **self.environment)
 
-    def execute(self, sql: str) -> None:
-        """On the old database."""
-        if isinstance(self.databases, OnServers):
-            for statement in sql.split(";\n")[:-1]:
-                self.databases.cluster.primary.execute(statement, database=self.old.database)
-        else:
-            with closing(sqlite3.connect(self.old.database)) as connection:
-                connection.executescript(sql)
-
     @property
     def old(self) -> Place:
         if isinstance(self.databases, OnServers):
@@ -110,7 +100,7 @@ class Shop:
 
     def follow(self, *headings: str) -> None:
         for heading in headings:
-            Recipe(self.page).follow(heading, self.folder, self.type, self.execute)
+            Recipe(self.page).follow(heading, self.folder, self.type)
 
     def rows(self, place: Place, tables: list[str]) -> dict[str, Rows]:
         return {table: sorted(self.databases.rows(place, table), key=lambda row: row["id"]) for table in tables}
@@ -178,7 +168,6 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
 
     new = shop.databases.place_of("ORDERS_DATABASE_URL")
     assert shop.rows(new, ORDER_TABLES) == orders
-    assert shop.rows(shop.old, [f"moved_{table}" for table in ORDER_TABLES]) == moved(orders)
     assert not {*ORDER_TABLES} & {*shop.databases.tables(shop.old)}
     (sencha,) = shop.databases.rows(shop.old, "catalogue_product", "WHERE name = %s", "Sencha")
     with shop.open() as ask:
@@ -189,10 +178,6 @@ def test_an_app_of_an_existing_project_gets_a_database_of_its_own(shop: Shop) ->
     assert placed["id"] == NEXT_ORDER[shop.engine]
     (sold,) = shop.databases.rows(shop.old, "catalogue_product", "WHERE name = %s", "Sencha")
     assert sold["sold"] == sencha["sold"] + 1
-
-
-def moved(orders: dict[str, Rows]) -> dict[str, Rows]:
-    return {f"moved_{table}": rows for table, rows in orders.items()}
 
 
 @on_every_engine("primary-replica")

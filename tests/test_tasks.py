@@ -145,7 +145,7 @@ class Shop:
 def shop(fresh: Callable[..., Path], databases: DatabasesOf, combination: Combination) -> Shop:
     project = fresh(**combination._asdict())
     recipe = Recipe((project / "README.md").read_text("utf-8"))
-    recipe.follow("Background tasks", project, type_command=pytest.fail, execute=pytest.fail)
+    recipe.follow("Background tasks", project, type_command=pytest.fail)
     (project / "catalogue" / "tasks.py").write_text(TASKS, "utf-8")
     (project / "catalogue" / "task_urls.py").write_text(VIEWS, "utf-8")
     if django.VERSION < (6,):

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,38 +12,21 @@ import pytest
 from baking import COMBINATIONS, Combination, variants
 from conftest import Bootstrapped
 from databases import Databases, OnPostgreSQL, OnServers
-from processes import environment
+from killing import Killable, killable_process
 
-KILLABLE = Path(__file__).parent / "killable.py"
 HOST, FILE = "initech.localhost", "initech.txt"
 DELETE = ("delete_tenant", "initech", "--no-input")
 pytestmark = pytest.mark.once
 on_every_server = variants([found for found in COMBINATIONS if found.topology == "subdomain-tenant"])
 
 
-class Killable:
-    """A project whose commands are run, and killed."""
+class TenantLife(Killable):
+    """What there is of a tenant, before and after kills."""
 
     def __init__(self, process: subprocess.Popen[str], project: Path, databases: Databases) -> None:
-        self.process = process
+        super().__init__(process)
         self.project = project
         self.databases = databases
-
-    def order(self, do: str, *words: str, **kill: Any) -> dict[str, Any]:
-        print(json.dumps({"do": do, "words": words, **kill}), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
-
-    def done(self, do: str, *words: str) -> dict[str, Any]:
-        answer = self.order(do, *words)
-        assert "answer" in answer, f"{do} {' '.join(words)}: {answer}"
-        return answer
-
-    def manage(self, *words: str) -> int:
-        """How many statements it took."""
-        return self.done("manage", *words)["statements"]
-
-    def kill(self, do: str, *words: str, **kill: Any) -> None:
-        assert self.order(do, *words, **kill) == {"killed": True}, (words, kill)
 
     def remove(self) -> None:
         """Delete what is there of the tenant, if anything is."""
@@ -87,11 +69,11 @@ class Killable:
 
 
 @pytest.fixture(scope="session")
-def killables(bootstrapped: Bootstrapped) -> Iterator[Callable[[Combination], Killable]]:
+def killables(bootstrapped: Bootstrapped) -> Iterator[Callable[[Combination], TenantLife]]:
     with ExitStack() as stack:
-        started: dict[Combination, Killable] = {}
+        started: dict[Combination, TenantLife] = {}
 
-        def start(combination: Combination) -> Killable:
+        def start(combination: Combination) -> TenantLife:
             if combination not in started:
                 started[combination] = stack.enter_context(killable(*bootstrapped(combination)))
             return started[combination]
@@ -100,21 +82,13 @@ def killables(bootstrapped: Bootstrapped) -> Iterator[Callable[[Combination], Ki
 
 
 @contextmanager
-def killable(project: Path, databases: Databases) -> Iterator[Killable]:
-    with subprocess.Popen(
-        [sys.executable, KILLABLE],
-        cwd=project,
-        env=environment(TENANT_LOOKUP_SECONDS="0", **databases.environment),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Killable(process, project, databases)
-        process.stdin.close()
+def killable(project: Path, databases: Databases) -> Iterator[TenantLife]:
+    with killable_process(project, TENANT_LOOKUP_SECONDS="0", **databases.environment) as process:
+        yield TenantLife(process, project, databases)
 
 
 @pytest.fixture
-def life(killables: Callable[[Combination], Killable], combination: Combination) -> Iterator[Killable]:
+def life(killables: Callable[[Combination], TenantLife], combination: Combination) -> Iterator[TenantLife]:
     """Afterwards nothing is left, and another tenant is what it was."""
     found = killables(combination)
     before = found.rows("acme")
@@ -128,7 +102,7 @@ def life(killables: Callable[[Combination], Killable], combination: Combination)
     "words", [("create_tenant", "initech"), ("clone_tenant", "acme", "initech")], ids=lambda w: w[0]
 )
 def test_a_tenant_whose_making_is_killed_is_not_there_and_made_by_the_next_run(
-    life: Killable, words: tuple[str, ...]
+    life: TenantLife, words: tuple[str, ...]
 ) -> None:
     last = life.manage(*words) - 1
     whole = life.rows("initech")
@@ -148,7 +122,7 @@ def test_a_tenant_whose_making_is_killed_is_not_there_and_made_by_the_next_run(
 
 
 @on_every_server
-def test_a_tenant_whose_deletion_is_killed_is_whole_or_gone_for_visitors(life: Killable) -> None:
+def test_a_tenant_whose_deletion_is_killed_is_whole_or_gone_for_visitors(life: TenantLife) -> None:
     life.manage("create_tenant", "initech")
     last = life.manage(*DELETE) - 1
 
@@ -163,7 +137,7 @@ def test_a_tenant_whose_deletion_is_killed_is_whole_or_gone_for_visitors(life: K
 
 
 @on_every_server
-def test_a_change_of_rows_that_is_killed_is_as_if_it_had_not_begun(life: Killable) -> None:
+def test_a_change_of_rows_that_is_killed_is_as_if_it_had_not_begun(life: TenantLife) -> None:
     life.manage("create_tenant", "initech")
     pairs = [
         ("suspend_tenant initech", "resume_tenant initech"),
@@ -182,7 +156,7 @@ def test_a_change_of_rows_that_is_killed_is_as_if_it_had_not_begun(life: Killabl
 
 
 @on_every_server
-def test_what_is_made_in_the_admin_is_announced_before_it_is_made(life: Killable) -> None:
+def test_what_is_made_in_the_admin_is_announced_before_it_is_made(life: TenantLife) -> None:
     """In the transaction that Django's admin works in, the row would be gone, and the place nobody's."""
     life.kill("administrate", "add", "", json.dumps({"name": "initech"}), after="tenants.services.make_place")
 
@@ -246,7 +220,7 @@ def more_migrations(project: Path) -> Iterator[None]:
 
 
 @on_what_rolls_back
-def test_a_killed_run_of_migrations_leaves_none_half_done_and_the_next_does_none_twice(life: Killable) -> None:
+def test_a_killed_run_of_migrations_leaves_none_half_done_and_the_next_does_none_twice(life: TenantLife) -> None:
     names = ("initech", "initech_2")
     for name in names:
         life.manage("create_tenant", name)

@@ -88,7 +88,7 @@ def value_of(row: dict[str, Any]) -> Any:
 def shop(fresh: Callable[..., Path], databases: DatabasesOf, combination: Combination) -> Shop:
     project = fresh(**combination._asdict())
     recipe = Recipe((project / "docs" / "code_for_tenants.md").read_text("utf-8"))
-    recipe.follow("Background tasks", project, type_command=pytest.fail, execute=pytest.fail)
+    recipe.follow("Background tasks", project, type_command=pytest.fail)
     (project / "catalogue" / "tasks.py").write_text(TASKS, "utf-8")
     if django.VERSION < (6,):
         for path in project.glob("*/tasks.py"):

@@ -9,7 +9,7 @@ from django.db import router
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
-from dbrouting.aliases import apps_on, lives_on
+from dbrouting.aliases import apps_on, lives_on, usable_aliases
 from dbrouting.explaining import every_model
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, in_shell, listed
 from dbrouting.inspection.histories import History, Key
@@ -20,6 +20,8 @@ Tables = dict[str, type[Model]]
 ENOUGH_ROWS = 1000
 # Apps whose tables get rows after each ``migrate``.
 FILLED_BY_MIGRATE = ("contenttypes", "auth", "sites")
+# What the names begin with of tables that this package makes for a while.
+OWN_PREFIX = "dbrouting_"
 # Tables that are no model's and nobody's fault: Django's own, PostGIS's and SpatiaLite's.
 FAMILIAR_TABLES = frozenset(
     {
@@ -138,7 +140,8 @@ def unexpected_tables(history: History, names: set[str], cursor: CursorWrapper) 
     """With the models that have such tables, if there are any."""
     expected = set() if history.contradictions else set(history.tables(cursor.db))
     models = {model._meta.db_table: model for model in every_model() if model._meta.can_migrate(cursor.db)}
-    return {name: models.get(name) for name in sorted(names - expected - FAMILIAR_TABLES - cache_tables())}
+    unexpected = names - expected - FAMILIAR_TABLES - cache_tables()
+    return {name: models.get(name) for name in sorted(unexpected) if not name.startswith(OWN_PREFIX)}
 
 
 def strays_of(app_label: str, names: list[str], cursor: CursorWrapper, is_ours: bool) -> Finding:
@@ -150,8 +153,9 @@ def strays_of(app_label: str, names: list[str], cursor: CursorWrapper, is_ours: 
     if not filled:
         return Finding("info", f"{what} They are empty.", (drop,))
     what = f"{what} No query finds what they hold: {listed(filled)}. Copy what you need, and only then: {drop}"
-    copy = (f"{MANAGE} copy_app {app_label} --from={alias}",) if "copy_app" in get_commands() else ()
-    return Finding("warning" if is_ours else "info", what, copy)
+    homes = [home for home in usable_aliases() if lives_on(app_label, home)] if "move_app" in get_commands() else []
+    move = tuple(f"{MANAGE} move_app {app_label} --from={alias} --to={home}" for home in homes)
+    return Finding("warning" if is_ours else "info", what, move)
 
 
 def rows_in(table: str, cursor: CursorWrapper) -> str:

@@ -1,5 +1,6 @@
 """The databases, and which app lives where."""
 
+from config.app_mapping import apps_switched_by_environment
 from config.env import database, env
 from dbrouting.mapping import DatabaseMapping
 
@@ -23,6 +24,7 @@ DATABASE_APPS_MAPPING = {
     "catalogue": "default",
     "orders": "orders_db",
 }
+DATABASE_APPS_MAPPING |= apps_switched_by_environment()
 
 DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.routers.AppSplitRouter"]
 DATABASE_MIDDLEWARE: list[str] = []

@@ -123,7 +123,7 @@ def test_an_app_that_moved_away_is_copied_before_its_old_tables_are_dropped(
 
     call_command(*shlex.split(drop), verbosity=0)
 
-    assert stray.commands == (f"python manage.py copy_app orders --from={alias}",)
+    assert stray.commands == (f"python manage.py move_app orders --from={alias} --to=orders_db",)
     assert not {"orders_order", "orders_orderline"} & set(connections[alias].introspection.table_names())
     create_tables(alias, "orders_order", "orders_orderline")
 

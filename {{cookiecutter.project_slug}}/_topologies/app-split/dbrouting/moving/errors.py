@@ -1,0 +1,2 @@
+class MoveError(Exception):
+    """The app can't be moved, or not further; the message says why, and what to do."""

@@ -1,0 +1,534 @@
+"""`move_app` on two databases made for it: what was there arrives, once, and nothing is lost on the way."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError, connections, models
+from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import isolate_apps
+from other_settings import fresh_url
+
+from billing.models import Invoice, Payment
+from config.app_mapping import VARIABLE, apps_switched_by_environment
+from config.databases import DATABASE_APPS_MAPPING
+from config.env import from_url
+from dbrouting.aliases import lent
+from dbrouting.mapping import complete
+from dbrouting.moving import blocking, copying, preparing, steps
+from dbrouting.moving.errors import MoveError
+from dbrouting.moving.ledger import Ledger, Line, Step
+from dbrouting.moving.move import Move
+from dbrouting.provisioning import create_database, database_exists, drop_database
+
+OLD, NEW = "old_db", "new_db"
+TABLES = {"billing_invoice", "billing_payment"}
+
+
+class KilledError(BaseException):
+    """What ends a run without any of its code noticing, but for what a database would roll back."""
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[dict[str, Any]]:
+    """Two databases, empty: configurations by alias."""
+    folder = tmp_path_factory.mktemp("moving")
+    configs = {alias: complete(from_url(alias, "", fresh_url("orders_db", alias, folder))) for alias in (OLD, NEW)}
+    with ExitStack() as stack:
+        stack.enter_context(django_db_blocker.unblock())
+        for config in configs.values():
+            connection = connections[stack.enter_context(lent(config))]
+            drop_database(connection)
+            create_database(connection)
+            stack.callback(drop_database, connection)
+        yield configs
+
+
+@pytest.fixture
+def switch(db: None, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Billing has rows on the old one; gives what maps it elsewhere. Afterwards both have no table of it.
+
+    Both are found without being listed: a test's transactions are none of theirs.
+    """
+
+    def to(alias: str) -> None:
+        monkeypatch.setattr("django.conf.settings.DATABASE_APPS_MAPPING", {**DATABASE_APPS_MAPPING, "billing": alias})
+
+    monkeypatch.setattr(connections.settings, "_resolve", made.get)
+    monkeypatch.setattr(connections.settings, "unlisted", lambda: made)
+    to(OLD)
+    make_tables(OLD)
+    write_rows()
+    yield to
+    to(OLD)
+    if Ledger(NEW, "billing").is_open():
+        blocking.unblock(Move("billing", OLD, NEW))
+    for alias in made:
+        remove_tables(alias)
+        connections[alias].close()
+        del connections[alias]
+
+
+def write_rows() -> None:
+    """The last key that is given out is not the last that is there."""
+    Invoice.objects.using(OLD).bulk_create(
+        Invoice(order_id=number, customer_id=number % 2 or None, amount=Decimal(number)) for number in range(1, 9)
+    )
+    keys = Invoice.objects.using(OLD).order_by("pk").values_list("pk", flat=True)
+    Payment.objects.using(OLD).bulk_create(Payment(invoice_id=key, amount=Decimal("0.10")) for key in keys[:5])
+    Invoice.objects.using(OLD).filter(pk=keys[7]).delete()
+
+
+def make_tables(alias: str) -> None:
+    """As `migrate` would, which takes longer than most tests."""
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(Invoice)
+        editor.create_model(Payment)
+    MigrationRecorder(connections[alias]).ensure_schema()
+    MigrationRecorder(connections[alias]).record_applied("billing", "0001_initial")
+
+
+def remove_tables(alias: str) -> None:
+    connection = connections[alias]
+    present = connection.introspection.table_names()
+    for model in (Payment, Invoice, Line):
+        if model._meta.db_table in present:
+            with connection.schema_editor() as editor:
+                editor.delete_model(model)
+    MigrationRecorder(connection).migration_qs.filter(app="billing").delete()
+
+
+def move_app(*words: str) -> str:
+    output = StringIO()
+    call_command("move_app", "billing", *words, stdout=output)
+    return output.getvalue()
+
+
+def content(alias: str) -> list[list[tuple[Any, ...]]]:
+    return [list(model._base_manager.using(alias).order_by("pk").values_list()) for model in (Invoice, Payment)]
+
+
+def tables(alias: str) -> set[str]:
+    return TABLES.intersection(connections[alias].introspection.table_names(include_views=True))
+
+
+def records_on(alias: str) -> list[str]:
+    applied = MigrationRecorder(connections[alias]).applied_migrations()
+    return [name for app, name in applied if app == "billing"]
+
+
+def test_an_app_is_moved_with_all_its_rows_and_the_old_tables_go_last(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    last = max(key for key, *_ in before[0]) + 1
+
+    told = move_app("--to", NEW, "--batch-size=2")
+
+    assert content(OLD) == content(NEW) == before
+    assert "outbox_message" in connections[NEW].introspection.table_names()  # it writes in the app's transactions
+    assert f"DATABASE_APPS_MAPPING=billing={NEW}" in told
+    switch(NEW)
+    assert "--drop-source" in move_app()
+    assert f"billing is on '{NEW}' alone" in move_app("--drop-source")
+    assert content(NEW) == before
+    assert tables(OLD) == set()
+    assert Invoice.objects.using(NEW).create(order_id=1, amount=1).pk > last
+    assert Line._meta.db_table not in connections[NEW].introspection.table_names()
+
+
+WRITES: dict[str, Callable[[], object]] = {
+    "insert": lambda: Invoice.objects.using(OLD).create(order_id=1, amount=1),
+    "update": lambda: Invoice.objects.using(OLD).update(amount=0),
+    "delete": lambda: Payment.objects.using(OLD).all().delete(),
+    "bulk": lambda: Invoice.objects.using(OLD).bulk_create([Invoice(order_id=1, amount=1)], ignore_conflicts=True),
+}
+
+
+def test_the_old_tables_refuse_writes_and_can_be_read(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    move_app("--to", NEW)
+
+    for write in WRITES.values():
+        with pytest.raises(DatabaseError, match=r"billing is being moved|not (updatable|insertable)"):
+            write()
+
+    assert content(OLD) == before
+
+
+def test_giving_up_leaves_the_old_database_as_it_was(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    records = records_on(NEW)
+    move_app("--to", NEW)
+
+    told = move_app("--abort")
+
+    assert f"billing is on '{OLD}' as before" in told
+    for write in WRITES.values():
+        write()
+    assert before != content(OLD)
+    assert tables(NEW) == set()
+    assert records_on(NEW) == records
+
+
+def test_a_plan_changes_nothing(switch: Callable[[str], None]) -> None:
+    plan = json.loads(move_app("--to", NEW, "--dry-run", "--json"))
+
+    assert {table["table"]: table["rows"] for table in plan["tables"]} == {"billing_invoice": 7, "billing_payment": 5}
+    assert plan["problems"] == []
+    assert any("permissions" in remark for remark in plan["remarks"])
+    assert tables(NEW) == set()
+    WRITES["insert"]()
+
+
+def test_what_is_written_while_rows_are_copied_arrives(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_meanwhile(move: Move) -> None:
+        first, second, third, *_ = Invoice.objects.using(OLD).order_by("pk")
+        Payment.objects.using(OLD).filter(invoice=first).delete()
+        Invoice.objects.using(OLD).filter(pk=first.pk).delete()
+        Invoice.objects.using(OLD).filter(pk=second.pk).update(amount=99)
+        new = Invoice.objects.using(OLD).create(order_id=99, amount=1)
+        Payment.objects.using(OLD).filter(invoice=third).update(invoice=new)
+        steps.index(move)
+
+    monkeypatch.setitem(steps.WORK, Step.INDEXED, write_meanwhile)
+    move_app("--to", NEW, "--batch-size=2")
+
+    assert content(OLD) == content(NEW)
+    assert Invoice.objects.using(NEW).filter(order_id=99).exists()
+
+
+def test_a_run_that_is_interrupted_goes_on_where_it_was(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(OLD)
+
+    def killed(move: Move) -> None:
+        raise KilledError
+
+    for step in list(steps.WORK):
+        with monkeypatch.context() as patch:
+            patch.setitem(steps.WORK, step, killed)
+            with pytest.raises(KilledError):
+                move_app("--to", NEW, "--batch-size=2")
+    told = move_app()
+
+    assert "Both sides have the same rows" in told
+    assert content(OLD) == content(NEW) == before
+
+
+def test_a_range_that_was_interrupted_is_neither_lost_nor_doubled(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_range = Ledger.add_range
+
+    def killed(ledger: Ledger, span: Any) -> None:
+        add_range(ledger, span)
+        if span.number == 1:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add_range", killed)
+        with pytest.raises(KilledError):
+            move_app("--to", NEW, "--batch-size=2")
+    Invoice.objects.using(OLD).update(amount=7)
+    move_app()
+
+    assert content(OLD) == content(NEW)
+
+
+def test_tables_that_a_killed_run_left_are_made_anew(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "shed", Mock(side_effect=KilledError))
+        with pytest.raises(KilledError):
+            move_app("--to", NEW)
+    assert tables(NEW) == TABLES
+    move_app()
+
+    assert content(OLD) == content(NEW)
+
+
+def test_records_without_tables_are_forgotten_and_the_migrations_run(switch: Callable[[str], None]) -> None:
+    """What `migrate` in the wrong database leaves."""
+    MigrationRecorder(connections[NEW]).record_applied("billing", "0001_initial")
+
+    told = move_app("--to", NEW)
+
+    assert "records migrations of billing as applied" in told
+    assert content(OLD) == content(NEW)
+
+
+def test_rows_of_an_app_that_is_mapped_already_are_fetched(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    switch(NEW)
+    make_tables(NEW)
+
+    told = move_app("--to", NEW, "--from", OLD)
+
+    assert "Now switch" not in told
+    assert content(NEW) == before
+    move_app("--drop-source")
+    assert tables(OLD) == set()
+
+
+def test_rows_that_the_application_writes_to_the_new_tables_are_not_overwritten(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch(NEW)
+    make_tables(NEW)
+
+    def write_meanwhile(move: Move) -> None:
+        Invoice.objects.using(NEW).update(amount=99)
+        steps.index(move)
+
+    monkeypatch.setitem(steps.WORK, Step.INDEXED, write_meanwhile)
+
+    with pytest.raises(CommandError, match=r"somebody writes there.*Map it to 'old_db' again"):
+        move_app("--to", NEW, "--from", OLD)
+    assert set(Invoice.objects.using(NEW).values_list("amount", flat=True)) == {99}
+
+
+@isolate_apps("billing")
+def test_values_of_all_types_and_keys_of_all_kinds_arrive(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = models_of_all_types()
+    monkeypatch.setattr(Move, "models", made)
+    for alias in (OLD, NEW):
+        with connections[alias].schema_editor() as editor:
+            for model in made[:-1]:
+                editor.create_model(model)
+    rows = rows_of_all_types(made)
+    try:
+        move = Move("billing", OLD, NEW, size_of_range=2)
+        steps.move_rows(move, lambda message: None)
+
+        for model in made:
+            assert list(model._base_manager.using(NEW).order_by("pk").values_list()) == rows[model]
+            assert rows[model]
+    finally:
+        blocking.unblock(Move("billing", OLD, NEW))
+        for alias in (OLD, NEW):
+            with connections[alias].schema_editor() as editor:
+                for model in reversed(made[:-1]):
+                    editor.delete_model(model)
+
+
+def models_of_all_types() -> list[type[models.Model]]:
+    class Sample(models.Model):
+        key = models.UUIDField(primary_key=True, default=uuid.uuid4)
+        text = models.TextField(null=True)  # noqa: DJ001  NULL must not come as an empty text
+        number = models.FloatField()
+        price = models.DecimalField(max_digits=20, decimal_places=10)
+        flag = models.BooleanField(null=True)
+        blob = models.BinaryField()
+        data = models.JSONField()
+        day = models.DateField()
+        hour = models.TimeField()
+        moment = models.DateTimeField()
+        length = models.DurationField()
+
+        class Meta:
+            app_label = "billing"
+            db_table = "moving_sample"
+
+        def __str__(self) -> str:
+            return str(self.key)
+
+    class Label(models.Model):
+        name = models.CharField(max_length=50, primary_key=True)
+        samples = models.ManyToManyField(Sample, db_table="moving_label_samples")
+
+        class Meta:
+            app_label = "billing"
+            db_table = "moving_label"
+
+        def __str__(self) -> str:
+            return self.name
+
+    return [Sample, Label, Label.samples.through]
+
+
+def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model], list[tuple[Any, ...]]]:
+    sample, label, link = made
+    texts = ["", None, 'it\'s; a \\ "test"\n\t', "äß漢🙂", "\\N", "%s"]
+    for number, text in enumerate(texts):
+        sample._base_manager.using(OLD).create(
+            text=text,
+            number=[0.1, -0.0, 1e300, 5e-300, 1 / 3, 123456789.123456789][number],
+            price=Decimal("1234567890.0123456789") / (number + 1),
+            flag=[True, False, None][number % 3],
+            blob=bytes(range(256)),
+            data={"list": [1, None, text], "ü": 1.5},
+            day=datetime.date(1, 1, 1) if number else datetime.date(9999, 12, 31),
+            hour=datetime.time(23, 59, 59, 999999),
+            moment=datetime.datetime(2026, 3, 29, 1, 30, 0, number, tzinfo=datetime.UTC),
+            length=datetime.timedelta(days=-number, microseconds=1),
+        )
+    keys = list(sample._base_manager.using(OLD).values_list("pk", flat=True))
+    for name in ("b", "B1", "ä", "z", "a' b"):
+        label._base_manager.using(OLD).create(pk=name)
+        for key in keys[:3]:
+            link._base_manager.using(OLD).create(label_id=name, sample_id=key)
+    return {model: list(model._base_manager.using(OLD).order_by("pk").values_list()) for model in made}
+
+
+def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None]) -> None:
+    before = content(OLD)
+    drop_database(connections[NEW])
+
+    assert "it will be made" in move_app("--to", NEW, "--dry-run")
+    assert not database_exists(connections[NEW])
+    move_app("--to", NEW)
+
+    assert content(NEW) == before
+
+
+# What is refused, and what to do then
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "nowhere"], "No database is called 'nowhere'"),
+        (["--to", OLD], r"billing lives on 'old_db' already.*--from ALIAS"),
+        ([], r"billing is not being moved. To begin: .*--to ALIAS"),
+        (["--to", NEW, "--abort"], "billing is not being moved to 'new_db'"),
+        (["--to", NEW, "--from", "auth_db"], r"billing has no table billing_invoice, billing_payment on 'auth_db'"),
+    ],
+)
+def test_a_move_that_makes_no_sense_is_refused(switch: Callable[[str], None], words: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        move_app(*words)
+
+
+def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:
+    with pytest.raises(CommandError, match="outbox is in every database that holds tables"):
+        call_command("move_app", "outbox", "--to", NEW)
+
+
+def test_an_unknown_app_is_named() -> None:
+    with pytest.raises(CommandError, match="No installed app has the label 'nothing'"):
+        call_command("move_app", "nothing", "--to", NEW)
+
+
+def test_rows_are_not_mixed_with_others(switch: Callable[[str], None]) -> None:
+    make_tables(NEW)
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
+
+    with pytest.raises(CommandError, match="see what is in the way"):
+        move_app("--to", NEW)
+    assert Invoice.objects.using(NEW).count() == 1
+
+
+def test_an_app_that_others_refer_to_stays(switch: Callable[[str], None]) -> None:
+    """By foreign keys, or because Django has its contrib apps in one place."""
+    output = StringIO()
+    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+
+    told = output.getvalue()
+    assert "in the way: admin.LogEntry.user relates admin, in 'auth_db', to accounts, in 'orders_db'" in told
+    assert "in the way: auth lives on 'auth_db', accounts on 'orders_db'" in told
+
+
+def test_tables_that_differ_are_named(switch: Callable[[str], None]) -> None:
+    with connections[OLD].cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_payment ADD COLUMN forgotten integer")
+
+    with pytest.raises(CommandError, match="billing_payment has other columns on 'old_db' than on 'new_db': forgotten"):
+        move_app("--to", NEW)
+
+
+def test_nothing_is_dropped_before_the_switch_and_nothing_given_up_after_it(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+
+    with pytest.raises(CommandError, match=r"The map has billing on 'old_db', where its tables would be dropped"):
+        move_app("--drop-source")
+    switch(NEW)
+    with pytest.raises(CommandError, match=r"The map has billing on 'new_db', where its tables would be removed"):
+        move_app("--abort")
+    assert tables(OLD) == tables(NEW) == TABLES
+
+
+def test_what_was_written_to_the_new_tables_is_not_given_up(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
+
+    with pytest.raises(CommandError, match=r"On 'new_db', rows were written since.*They would be lost"):
+        move_app("--abort")
+    assert tables(NEW) == TABLES
+
+
+def test_old_tables_that_were_written_to_after_all_are_not_dropped(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+    switch(NEW)
+    blocking.unblock(Move("billing", OLD, NEW))
+    Invoice.objects.using(OLD).update(amount=0)
+
+    with pytest.raises(CommandError, match="aren't blocked any more"):
+        move_app("--drop-source")
+    blocking.block(Move("billing", OLD, NEW))
+    with pytest.raises(CommandError, match=r"rows are others than those that were moved: billing_invoice, keys after"):
+        move_app("--drop-source")
+    assert tables(OLD) == TABLES
+
+
+def test_a_move_to_another_database_meanwhile_is_refused(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+
+    with pytest.raises(CommandError, match=r"being moved from 'old_db' to 'new_db'. Go on: .*\n.*--abort"):
+        move_app("--to", "auth_db")
+
+
+def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def refuse(*args: object) -> None:
+        attempts.append(args)
+        raise OperationalError("locked")
+
+    monkeypatch.setattr(blocking, "PAUSE", 0)
+    move = Move("billing", OLD, NEW)
+    with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
+        blocking.patiently(move, refuse)
+    assert len(attempts) == blocking.ATTEMPTS
+
+
+def test_rows_that_arrive_changed_are_noticed(switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "is_same", lambda move, table, span: False)
+
+    with pytest.raises(CommandError, match=r"billing_invoice, keys after none up to the last: .* not those"):
+        move_app("--to", NEW)
+    assert not Ledger(NEW, "billing").step.is_before(Step.BLOCKED)
+
+
+# The map in the environment
+
+
+def test_the_environment_switches_single_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "billing=billing_db, orders = default,")
+
+    assert apps_switched_by_environment() == {"billing": "billing_db", "orders": "default"}
+
+
+@pytest.mark.parametrize("text", ["billing", "billing=", "=billing_db", "billing=a=b"])
+def test_a_map_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+
+    with pytest.raises(ImproperlyConfigured, match="must be pairs such as billing=billing_db"):
+        apps_switched_by_environment()
