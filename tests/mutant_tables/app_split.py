@@ -4,15 +4,20 @@ from mutant_tables import Mutant, Table
 
 # Of each file the tests that know it best: most faults are noticed there, within seconds.
 FIRST = {
-    "dbrouting/orphans.py": ("test_orphans.py",),
+    "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
-    "dbrouting/references.py": ("test_references.py", "test_reference_deletions.py", "test_orphans.py"),
+    "dbrouting/references.py": (
+        "test_references.py",
+        "test_reference_deletions.py",
+        "test_reference_targets.py",
+        "test_orphans.py",
+    ),
     "dbrouting/relations.py": ("test_app_split.py", "test_relations.py"),
     "dbrouting/routers.py": ("test_app_split.py", "test_routing_cases.py"),
     "dbrouting/sql.py": ("test_transactions.py", "test_sql.py"),
     "dbrouting/topology_checks.py": ("test_app_split.py", "test_reference_admin.py"),
     "outbox/apps.py": ("test_outbox.py", "test_reference_deletions.py"),
-    "outbox/cascades.py": ("test_reference_deletions.py",),
+    "outbox/cascades.py": ("test_reference_deletions.py", "test_reference_targets.py"),
     "outbox/draining.py": ("test_outbox.py", "test_transactions.py"),
     "outbox/management/commands/drain_outbox.py": ("test_outbox.py",),
     "outbox/models.py": ("test_outbox.py",),
@@ -670,9 +675,23 @@ CASCADES = (
     Mutant(
         "the primary key is sent whatever is referred to",
         "outbox/cascades.py",
-        '"key": getattr(instance, field.target_field.attname)}',
-        '"key": instance.pk}',
+        "is None else target.value_to_string(instance)\n",
+        "is None else str(instance.pk)\n",
         "what refers to a unique field is not followed",
+    ),
+    Mutant(
+        "keys are sent as JSON has them",
+        "outbox/cascades.py",
+        "is None else target.value_to_string(instance)\n",
+        "is None else target.value_from_object(instance)\n",
+        "what refers to a time is not followed, for the microseconds are lost",
+    ),
+    Mutant(
+        "what is empty is sent as a word",
+        "outbox/cascades.py",
+        "    return None if target.value_from_object(instance) is None else target",
+        "    return target",
+        "rows that refer to the text None are emptied",
     ),
     Mutant(
         "the consequences of a deletion are written where the block says",
