@@ -275,13 +275,6 @@ REFERENCES = (
         "check_references counts orphans twice",
     ),
     Mutant(
-        "a replacement is the object and not its key",
-        "dbrouting/references.py",
-        "    return getattr(told.value, field.target_field.attname) if isinstance(told.value, Model) else told.value\n",
-        "    return told.value\n",
-        "SET(get_sentinel_user) fails for ever, for the object is of another database",
-    ),
-    Mutant(
         "the rule is applied to everything at once",
         "dbrouting/references.py",
         '.values_list("pk", flat=True)[:BATCH])\n',

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from django.db import models
 from django.db.models import ProtectedError, RestrictedError
+from django.db.models.deletion import Collector
 from django.test import Client
 
 from accounts.factories import UserFactory
@@ -216,6 +217,15 @@ def test_an_order_with_an_invoice_is_not_deleted(invoice: Invoice, delete: Calla
     invoice.delete()
     delete(Order.objects.get())
     assert not Order.objects.exists()
+
+
+def test_a_copy_of_an_order_with_an_invoice_is_deleted(invoice: Invoice) -> None:
+    """Such as what was left behind by an app that moved."""
+    collector = Collector("default", origin=invoice.order)
+
+    ORDER.remote_field.on_delete(collector, ORDER, Invoice.objects.all(), "default")
+
+    assert not collector.data
 
 
 def test_a_restricted_row_is_not_deleted(declare: Callable[[Any], None], user: User, invoice: Invoice) -> None:

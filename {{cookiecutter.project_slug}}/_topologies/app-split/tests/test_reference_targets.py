@@ -22,6 +22,14 @@ pytestmark = pytest.mark.django_db
 
 HERE, THERE = "default", "orders_db"
 
+
+class Current(models.Manager[Any]):
+    """As of a project that archives rows."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(is_archived=False)
+
+
 with isolate_apps("billing", "orders") as isolated:
 
     class Parcel(models.Model):
@@ -29,6 +37,8 @@ with isolate_apps("billing", "orders") as isolated:
         sent_at = models.DateTimeField(unique=True)
         weight = models.DecimalField(max_digits=20, decimal_places=10, unique=True)
         key = models.UUIDField(unique=True, default=uuid.uuid4)
+        is_archived = models.BooleanField(default=False)
+        objects = Current()
 
         class Meta:
             app_label = "orders"
@@ -53,6 +63,8 @@ with isolate_apps("billing", "orders") as isolated:
         by_proxy = CrossDatabaseForeignKey(AnyParcel, models.SET_NULL, null=True, related_name="+")
         of_letter = CrossDatabaseForeignKey(Letter, models.SET_NULL, null=True, related_name="+")
         parcel = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, related_name="+")
+        is_archived = models.BooleanField(default=False)
+        objects = Current()
 
         class Meta:
             app_label = "billing"
@@ -140,6 +152,26 @@ def test_its_deletion_is_followed(name: str, model: type[models.Model], letter: 
     follow()
 
     assert getattr(rows(Fee).get(pk=fee.pk), field_of(name).attname) is None
+
+
+def test_rows_that_a_manager_hides_are_there(letter: Letter) -> None:
+    """On both sides."""
+    fee = refer("parcel", letter)
+    for shown in (rows(Fee), rows(Parcel)):
+        shown.update(is_archived=True)
+    keys = Fee._base_manager.filter(pk=fee.pk).values_list("parcel_id", flat=True)
+    assert find_orphans(field_of("parcel")).rows == 0
+
+    Parcel._base_manager.get().delete()
+    assert find_orphans(field_of("parcel")).rows == 1
+    letter.save_base(force_insert=(Parcel,))
+    rows(Parcel).update(is_archived=True)
+    follow()
+    assert keys.get() == letter.pk
+
+    Parcel._base_manager.get().delete()
+    follow()
+    assert keys.get() is None
 
 
 def test_a_row_without_a_value_to_refer_to_is_deleted(letter: Letter) -> None:
