@@ -587,9 +587,16 @@ OUTBOX = (
     Mutant(
         "handlers run in the sender's block",
         "outbox/draining.py",
-        "    Context().run(_drain_soon, message)\n",
-        "    _drain_soon(message)\n",
+        "        Context().run(drain_in_turn, message)\n",
+        "        drain_in_turn(message)\n",
         "in_database around a deletion leads what follows it to another database",
+    ),
+    Mutant(
+        "what a handler sends is handled inside it",
+        "outbox/draining.py",
+        "    if waiting is None:\n",
+        "    if True:\n",
+        "the deletion of a deep tree ends with too deep a stack",
     ),
     Mutant(
         "receipts are removed at once",
@@ -689,8 +696,8 @@ CASCADES = (
     Mutant(
         "the consequences of a deletion are written where the block says",
         "outbox/cascades.py",
-        "send(CASCADE_HANDLER, payload, using=using)",
-        "send(CASCADE_HANDLER, payload, model=sender)",
+        '"key": key}, using=using)',
+        '"key": key}, model=sender)',
         "a deletion in an in_database block raises, or is forgotten",
     ),
     Mutant(

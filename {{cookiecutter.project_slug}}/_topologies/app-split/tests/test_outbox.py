@@ -1,5 +1,6 @@
 """What is to be done in another database is recorded with the change that it tells of, and done once, whatever dies."""
 
+import inspect
 import json
 from datetime import timedelta
 from io import StringIO
@@ -298,6 +299,22 @@ def test_a_message_that_a_handler_sends_is_handled_after_it() -> None:
 
     assert order == ["first", "second"]
     assert not Message.objects.using(RECEIVER).exists()
+
+
+@committing
+def test_a_chain_of_messages_is_no_deeper_a_stack_than_one() -> None:
+    depths: list[int] = []
+
+    @handler("test.chain", on="orders")
+    def chain(payload: str) -> None:
+        depths.append(len(inspect.stack(0)))
+        if payload:
+            send("test.chain", payload[1:], model=Order)
+
+    send_in_transaction("tea", to="test.chain")
+
+    assert len(depths) == 4
+    assert len(set(depths)) == 1
 
 
 def test_receipts_are_removed_when_they_are_old_and_their_message_is_gone() -> None:
