@@ -22,6 +22,7 @@ from outbox.models import Message, Receipt
 from outbox.registry import MORE, OutboxError, handler_named
 
 LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_ERROR = 1000
 # A receipt is of use while its message is there; one that is this old and has none is removed.
 KEPT = timedelta(hours=1)
 PRUNED_AT_ONCE = 500
@@ -126,8 +127,13 @@ def put_off(message: Message, error: Exception) -> None:
     attempts = message.attempts + 1
     pause = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_PAUSE)
     Message.objects.using(message._state.db).filter(pk=message.pk).update(
-        attempts=attempts, next_try_at=timezone.now() + pause, last_error=f"{type(error).__name__}: {error}"
+        attempts=attempts, next_try_at=timezone.now() + pause, last_error=described(error)
     )
+
+
+def described(error: Exception) -> str:
+    """One may quote every row that refuses, another a character that PostgreSQL doesn't store."""
+    return f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR]
 
 
 def require_no_transaction(alias: str) -> None:

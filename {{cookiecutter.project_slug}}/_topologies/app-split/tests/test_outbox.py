@@ -102,6 +102,14 @@ def test_a_message_is_rolled_back_with_what_it_tells_of() -> None:
     assert not messages().exists()
 
 
+def test_in_a_test_case_a_message_is_handled_by_its_hooks(django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(using=SOURCE, execute=True):
+        send("test.name", "tea", using=SOURCE)
+        assert names() == []
+
+    assert names() == ["tea"]
+
+
 @committing
 def test_a_message_outside_of_a_transaction_is_refused() -> None:
     with pytest.raises(OutboxError, match=r"outside of a transaction on 'orders_db'.*atomic_for"):
@@ -171,6 +179,16 @@ def test_it_is_put_off_for_longer_each_time_and_for_an_hour_at_most() -> None:
 
     assert pauses[0] < pauses[1] < pauses[2]
     assert timedelta(minutes=59) < pauses[-1] <= timedelta(hours=1)
+
+
+def test_any_error_of_a_handler_can_be_noted() -> None:
+    send_in_transaction("\0" + "salt" * 10_000, to="test.fail")
+
+    assert drain(SOURCE) == Drained(failed=1)
+
+    noted = messages().get().last_error
+    assert noted.startswith("ZeroDivisionError: saltsalt")
+    assert len(noted) == 1000
 
 
 @committing
