@@ -439,7 +439,7 @@ OUTBOX = (
         "outbox/sending.py",
         "json.dumps(payload, cls=DjangoJSONEncoder)",
         "json.dumps(payload)",
-        "a row with a UUID or a date for a key can't be deleted any more",
+        "a message with a date, a decimal or a UUID is refused",
     ),
     Mutant(
         "a second handler of a name takes its place",

@@ -2,15 +2,16 @@
 
 import inspect
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.apps import apps
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
@@ -126,6 +127,21 @@ def test_a_message_that_nobody_could_handle_is_refused(name: str, complaint: str
         send(name, "tea", model=Order)
 
 
+def test_a_message_holds_what_json_has_a_text_for() -> None:
+    with atomic_for(Order):
+        send("test.name", date(2026, 1, 2), model=Order)
+
+    drain(SOURCE)
+    assert names() == ["2026-01-02"]
+
+
+def test_handlers_are_found_by_their_modules_name() -> None:
+    with patch("outbox.apps.autodiscover_modules") as find:
+        apps.get_app_config("outbox").ready()
+
+    find.assert_called_once_with("handlers")
+
+
 def test_two_handlers_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match=r"There is a handler 'test\.name' already"):
         handler("test.name", on="orders")(lambda payload: None)
@@ -182,7 +198,11 @@ def test_it_is_put_off_for_longer_each_time_and_for_an_hour_at_most() -> None:
 
 
 def test_any_error_of_a_handler_can_be_noted() -> None:
-    send_in_transaction("\0" + "salt" * 10_000, to="test.fail")
+    @handler("test.complain", on="catalogue")
+    def complain(payload: Any) -> None:
+        raise ZeroDivisionError(payload)
+
+    send_in_transaction("\0" + "salt" * 10_000, to="test.complain")
 
     assert drain(SOURCE) == Drained(failed=1)
 
@@ -250,6 +270,23 @@ def test_a_handler_that_fails_after_the_commit_does_not_fail_the_sender() -> Non
     send_in_transaction("salt", to="test.fail")
 
     assert messages().get().attempts == 1
+
+
+@committing
+def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> None:
+    with patch("outbox.sending.drain_soon", side_effect=OperationalError("gone away")):
+        send_in_transaction("tea")
+
+    assert messages().exists()
+
+
+@committing
+@pytest.mark.usefixtures("later")
+def test_all_of_it_may_be_left_to_the_command() -> None:
+    send_in_transaction("tea")
+
+    assert names() == []
+    assert messages().exists()
 
 
 def test_a_handler_may_commit_its_work_in_parts() -> None:
