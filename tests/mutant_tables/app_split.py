@@ -409,15 +409,15 @@ OUTBOX = (
     Mutant(
         "what is sent is done before the commit",
         "outbox/sending.py",
-        "        transaction.on_commit(partial(drain_soon, message), using=alias, robust=True)\n",
+        "        transaction.on_commit(lambda: drain_soon(message), using=alias, robust=True)\n",
         "        drain_soon(message)\n",
         "what follows a deletion is done although the deletion is rolled back",
     ),
     Mutant(
         "what is sent is done after the commit of default",
         "outbox/sending.py",
-        "partial(drain_soon, message), using=alias, robust=True)\n",
-        "partial(drain_soon, message), robust=True)\n",
+        "lambda: drain_soon(message), using=alias, robust=True)\n",
+        "lambda: drain_soon(message), robust=True)\n",
         "the handler runs inside the open transaction",
     ),
     Mutant(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, ContextVar
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -172,7 +171,7 @@ def drain_or_wait(message: Message) -> None:
     alias = message._state.db or ""
     receiver = handler_named(message.handler).alias(message.content)
     for busy in filter(is_in_transaction, (alias, receiver)):
-        transaction.on_commit(partial(drain_soon, message), using=busy, robust=True)
+        transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
     drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
 
