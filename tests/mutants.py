@@ -23,13 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from baking import Combination, copy_of_template
-from mutant_tables import Mutant, Table, primary_replica, subdomain_tenant
+from mutant_tables import Mutant, Table, app_split, primary_replica, subdomain_tenant
 from processes import environment
 from servers import PostgreSQL, kept_folder, postgresql_binaries
 
 AT_ONCE = 2
 TIMEOUT = 600  # seconds; a fault may let a test wait for ever, which is noticed too
-TABLES = (primary_replica.TABLE, subdomain_tenant.TABLE)
+TABLES = (app_split.TABLE, primary_replica.TABLE, subdomain_tenant.TABLE)
 
 
 class Projects:
@@ -56,7 +56,13 @@ class Projects:
         if self.server is None:
             return {}
         name = next(self._names)
-        return {"DATABASE_URL": self.server.url(name), "DATABASE_ADMIN_URL": "", "TENANT_DATABASE_PREFIX": name}
+        return {
+            "DATABASE_URL": self.server.url(name),
+            "AUTH_DATABASE_URL": self.server.url(f"{name}_auth"),
+            "ORDERS_DATABASE_URL": self.server.url(f"{name}_orders"),
+            "DATABASE_ADMIN_URL": "",
+            "TENANT_DATABASE_PREFIX": name,
+        }
 
     def verdict(self, table: Table, mutant: Mutant, tests: Sequence[str]) -> str:
         """The test that notices ``mutant`` in a copy of its project; empty if none does."""

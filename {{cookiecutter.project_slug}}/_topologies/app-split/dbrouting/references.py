@@ -111,7 +111,9 @@ class CrossDatabaseForeignKey(ForeignKey[Any, Any]):
         return name, path, args, {**kwargs, "on_delete": self.rule}
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return [*super().check(**kwargs), *self._check_rule()]
+        """There is no one-to-one field to use in place of ``unique=True``."""
+        messages = [message for message in super().check(**kwargs) if message.id != "fields.W342"]
+        return [*messages, *self._check_rule()]
 
     def _check_rule(self) -> Iterator[CheckMessage]:
         """Django's own check of this sees no rule."""
@@ -240,10 +242,10 @@ class Replacement:
 
 
 def replacement_of(field: CrossDatabaseForeignKey) -> Any:
-    """What SET_NULL, SET_DEFAULT or SET(…) puts in place of a key: a key, too."""
+    """What SET_NULL, SET_DEFAULT or SET(…) puts in place of a key: a key, too, or the object that has it."""
     told = Replacement()
     field.rule(told, field, (), home_of_model(field.model))
-    return getattr(told.value, field.target_field.attname) if isinstance(told.value, Model) else told.value
+    return told.value
 
 
 def apply_rule(field: CrossDatabaseForeignKey, keys: list[Any]) -> int:

@@ -35,8 +35,14 @@ def note_deletion(sender: type[Model], instance: Model, using: str, **kwargs: An
     if using != home_of_model(sender):
         return
     for field in references_to(sender):
-        payload = {"reference": str(field), "key": getattr(instance, field.target_field.attname)}
-        send(CASCADE_HANDLER, payload, using=using)
+        if (key := key_as_text(field, instance)) is not None:
+            send(CASCADE_HANDLER, {"reference": str(field), "key": key}, using=using)
+
+
+def key_as_text(field: CrossDatabaseForeignKey, instance: Model) -> str | None:
+    """Of which the field makes the same key again, as JSON can't: a time would lose its microseconds."""
+    target = field.target_field
+    return None if target.value_from_object(instance) is None else target.value_to_string(instance)
 
 
 def references_to(model: type[Model]) -> list[CrossDatabaseForeignKey]:
@@ -59,8 +65,8 @@ def app_of_reference(payload: Any) -> str:
 @handler(CASCADE_HANDLER, on=app_of_reference)
 def follow(payload: Any) -> Answer | None:
     """Not if the row has come back meanwhile, as one that a fixture restores."""
-    field, key = reference_named(payload["reference"]), payload["key"]
-    target = field.remote_field.model
+    field = reference_named(payload["reference"])
+    key, target = field.target_field.to_python(payload["key"]), field.remote_field.model
     if target._base_manager.using(home_of_model(target)).filter(**{field.target_field.attname: key}).exists():
         return None
     return MORE if apply_rule(field, [key]) == BATCH else None

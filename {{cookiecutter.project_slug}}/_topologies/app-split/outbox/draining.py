@@ -4,11 +4,11 @@ A message is handled in a transaction of the receiver's database, which also wri
 where it was written. Whatever dies between the two leaves a message with a receipt, which is only deleted.
 """
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
+from contextvars import Context, ContextVar
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -21,9 +21,13 @@ from outbox.models import Message, Receipt
 from outbox.registry import MORE, OutboxError, handler_named
 
 LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_ERROR = 1000
 # A receipt is of use while its message is there; one that is this old and has none is removed.
 KEPT = timedelta(hours=1)
 PRUNED_AT_ONCE = 500
+
+# By handlers, where messages are handled after a commit.
+SENT_MEANWHILE: ContextVar[deque[Message] | None] = ContextVar("sent_meanwhile", default=None)
 
 
 class Drained(NamedTuple):
@@ -122,8 +126,13 @@ def put_off(message: Message, error: Exception) -> None:
     attempts = message.attempts + 1
     pause = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_PAUSE)
     Message.objects.using(message._state.db).filter(pk=message.pk).update(
-        attempts=attempts, next_try_at=timezone.now() + pause, last_error=f"{type(error).__name__}: {error}"
+        attempts=attempts, next_try_at=timezone.now() + pause, last_error=described(error)
     )
+
+
+def described(error: Exception) -> str:
+    """One may quote every row that refuses, another a character that PostgreSQL doesn't store."""
+    return f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR]
 
 
 def require_no_transaction(alias: str) -> None:
@@ -141,16 +150,28 @@ def is_in_transaction(alias: str) -> bool:
 def drain_soon(message: Message) -> None:
     """Handle ``message`` now that it is committed, or when a transaction that is still open elsewhere is.
 
-    Outside of whatever block the commit is in: handlers are the same wherever they run.
+    Outside of whatever block the commit is in: handlers are the same wherever they run. What a handler sends waits for
+    its end: a chain of messages, as the branches of a tree make, would be a stack as deep.
     """
-    Context().run(_drain_soon, message)
+    waiting = SENT_MEANWHILE.get()
+    if waiting is None:
+        Context().run(drain_in_turn, message)
+    else:
+        waiting.append(message)
 
 
-def _drain_soon(message: Message) -> None:
+def drain_in_turn(message: Message) -> None:
+    waiting = deque([message])
+    SENT_MEANWHILE.set(waiting)  # in a context that ends with this
+    while waiting:
+        drain_or_wait(waiting.popleft())
+
+
+def drain_or_wait(message: Message) -> None:
     alias = message._state.db or ""
     receiver = handler_named(message.handler).alias(message.content)
     for busy in filter(is_in_transaction, (alias, receiver)):
-        transaction.on_commit(partial(drain_soon, message), using=busy, robust=True)
+        transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
     drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
 

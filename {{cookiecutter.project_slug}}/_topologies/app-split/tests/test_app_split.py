@@ -20,6 +20,7 @@ from catalogue.factories import CategoryFactory, ProductFactory
 from catalogue.models import Category, Product
 from dbrouting import topology_checks
 from dbrouting.overrides import ReadOnlyOverrideError, in_database
+from dbrouting.routers import holds_tables
 from dbrouting.testing import assert_routed_to
 from orders.factories import OrderFactory
 from orders.models import Order, OrderLine
@@ -172,7 +173,27 @@ def test_a_related_object_of_another_home_does_not_lead_its_relatives_astray() -
 
     assert router.db_for_read(Product, instance=order) == "default"
     assert router.db_for_read(OrderLine, instance=order) == "elsewhere"
+    user = User()
+    user._state.db = "elsewhere"
+    assert router.db_for_read(Group, instance=user) == "elsewhere"
     assert not router.allow_relation(order, OrderLine())
+
+
+@isolate_apps("orders")
+@pytest.mark.parametrize("option", ["managed", "proxy"])
+def test_a_database_that_migrations_make_no_table_in_has_no_outbox(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    class Legacy(models.Model if option == "managed" else User):  # type: ignore[misc]  # mypy wants one of them
+        class Meta:
+            app_label = "orders"
+            managed = option != "managed"
+            proxy = option == "proxy"
+
+    monkeypatch.setattr(apps, "get_models", lambda: [Legacy, Group])
+
+    assert not holds_tables("orders_db")
+    assert holds_tables("auth_db")
 
 
 # The map

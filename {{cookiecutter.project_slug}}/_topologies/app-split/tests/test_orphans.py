@@ -16,6 +16,7 @@ from billing.factories import InvoiceFactory
 from billing.models import Invoice
 from dbrouting import orphans, references
 from dbrouting.orphans import find_orphans
+from dbrouting.overrides import in_database
 from dbrouting.references import Lookahead
 from orders.factories import OrderFactory
 from orders.models import Order
@@ -100,6 +101,16 @@ def test_fixing_does_what_the_rule_says_to_orphans_alone(
     assert "Fixed: 4." in output
     assert [invoice.customer and invoice.customer.username for invoice in Invoice.objects.order_by("pk")] == left
     assert find_orphans(CUSTOMER).rows == 0
+
+
+def test_orphans_are_looked_for_and_fixed_at_home_in_whatever_block(order: Order) -> None:
+    invoices(order, UserFactory.create().pk, 902)
+
+    with in_database("orders_db", write=True):
+        found = find_orphans(CUSTOMER, fix=True)
+
+    assert (found.keys, found.left) == ([902], 0)
+    assert Invoice.objects.filter(customer=None).count() == 1
 
 
 @pytest.mark.parametrize("rule", [models.PROTECT, models.RESTRICT, models.DO_NOTHING])

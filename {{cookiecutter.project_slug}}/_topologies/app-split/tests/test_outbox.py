@@ -1,12 +1,14 @@
 """What is to be done in another database is recorded with the change that it tells of, and done once, whatever dies."""
 
+import inspect
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.apps import apps
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
@@ -102,6 +104,14 @@ def test_a_message_is_rolled_back_with_what_it_tells_of() -> None:
     assert not messages().exists()
 
 
+def test_in_a_test_case_a_message_is_handled_by_its_hooks(django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(using=SOURCE, execute=True):
+        send("test.name", "tea", using=SOURCE)
+        assert names() == []
+
+    assert names() == ["tea"]
+
+
 @committing
 def test_a_message_outside_of_a_transaction_is_refused() -> None:
     with pytest.raises(OutboxError, match=r"outside of a transaction on 'orders_db'.*atomic_for"):
@@ -116,6 +126,21 @@ def test_a_message_that_nobody_could_handle_is_refused(name: str, complaint: str
 
     with pytest.raises((OutboxError, LookupError), match=complaint), atomic_for(Order):
         send(name, "tea", model=Order)
+
+
+def test_a_message_holds_what_json_has_a_text_for() -> None:
+    with atomic_for(Order):
+        send("test.name", date(2026, 1, 2), model=Order)
+
+    drain(SOURCE)
+    assert names() == ["2026-01-02"]
+
+
+def test_handlers_are_found_by_their_modules_name() -> None:
+    with patch("outbox.apps.autodiscover_modules") as find:
+        apps.get_app_config("outbox").ready()
+
+    find.assert_called_once_with("handlers")
 
 
 def test_two_handlers_of_one_name_are_refused() -> None:
@@ -185,6 +210,20 @@ def test_it_is_put_off_for_longer_each_time_and_for_an_hour_at_most() -> None:
     assert timedelta(minutes=59) < pauses[-1] <= timedelta(hours=1)
 
 
+def test_any_error_of_a_handler_can_be_noted() -> None:
+    @handler("test.complain", on="catalogue")
+    def complain(payload: Any) -> None:
+        raise ZeroDivisionError(payload)
+
+    send_in_transaction("\0" + "salt" * 10_000, to="test.complain")
+
+    assert drain(SOURCE) == Drained(failed=1)
+
+    noted = messages().get().last_error
+    assert noted.startswith("ZeroDivisionError: saltsalt")
+    assert len(noted) == 1000
+
+
 @committing
 @pytest.mark.usefixtures("later")
 def test_a_message_that_another_process_is_at_work_on_is_left_to_it() -> None:
@@ -244,6 +283,15 @@ def test_a_handler_that_fails_after_the_commit_does_not_fail_the_sender() -> Non
     send_in_transaction("salt", to="test.fail")
 
     assert messages().get().attempts == 1
+
+
+@committing
+@pytest.mark.usefixtures("later")
+def test_all_of_it_may_be_left_to_the_command() -> None:
+    send_in_transaction("tea")
+
+    assert names() == []
+    assert messages().exists()
 
 
 def test_a_handler_may_commit_its_work_in_parts() -> None:
@@ -310,15 +358,6 @@ def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> No
     assert messages().exists()
 
 
-@committing
-@pytest.mark.usefixtures("later")
-def test_a_setting_leaves_all_messages_to_the_command() -> None:
-    send_in_transaction("tea")
-
-    assert names() == []
-    assert messages().exists()
-
-
 def test_an_outbox_is_not_drained_inside_a_transaction() -> None:
     with pytest.raises(OutboxError, match="inside a transaction on 'orders_db'"), atomic_for(Order):
         drain(SOURCE)
@@ -338,6 +377,22 @@ def test_a_message_that_a_handler_sends_is_handled_after_it() -> None:
 
     assert order == ["first", "second"]
     assert not Message.objects.using(RECEIVER).exists()
+
+
+@committing
+def test_a_chain_of_messages_is_no_deeper_a_stack_than_one() -> None:
+    depths: list[int] = []
+
+    @handler("test.chain", on="orders")
+    def chain(payload: str) -> None:
+        depths.append(len(inspect.stack(0)))
+        if payload:
+            send("test.chain", payload[1:], model=Order)
+
+    send_in_transaction("tea", to="test.chain")
+
+    assert len(depths) == 4
+    assert len(set(depths)) == 1
 
 
 def test_receipts_are_removed_when_they_are_old_and_their_message_is_gone() -> None:

@@ -208,6 +208,7 @@ FOLLOWING: list[Callable[[], object]] = [
     lambda: list(Invoice.objects.filter(customer__in=User.objects.all())),
     lambda: list(Invoice.objects.filter(customer__in=User.objects.using("auth_db").values("pk"))),
     lambda: list(Invoice.objects.filter(customer=User.objects.all()[:1])),
+    lambda: list(Invoice.objects.filter(customer__in=Order.objects.values("customer_id"))),
     lambda: list(Invoice.objects.filter(customer=Subquery(User.objects.values("pk")[:1]))),
     lambda: list(User.objects.filter(Exists(Invoice.objects.filter(customer=OuterRef("pk"))))),
 ]
@@ -326,6 +327,20 @@ def test_a_rule_that_the_column_does_not_allow_is_an_error(rule: Any, lacking: s
     [error] = [error for error in Note.check() if error.id == "dbrouting.E207"]
 
     assert lacking in str(error.hint)
+
+
+@isolate_apps("billing")
+def test_a_reference_may_be_unique() -> None:
+    class Account(models.Model):
+        user = CrossDatabaseForeignKey(User, on_delete=models.CASCADE, unique=True, related_name="+")
+
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return "An account"
+
+    assert "fields.W342" not in [message.id for message in Account.check()]
 
 
 @pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="this Django has no cascades of the database")

@@ -1,0 +1,197 @@
+"""References to all that can be referred to: fields of any type, proxies, parents, and by models that inherit them."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connections, models
+from django.test.utils import isolate_apps
+
+from dbrouting import references
+from dbrouting.orphans import find_orphans
+from dbrouting.references import CrossDatabaseForeignKey
+from outbox import cascades
+from outbox.draining import drain
+from outbox.models import Message
+
+pytestmark = pytest.mark.django_db
+
+HERE, THERE = "default", "orders_db"
+
+
+class Current(models.Manager[Any]):
+    """As of a project that archives rows."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(is_archived=False)
+
+
+with isolate_apps("billing", "orders") as isolated:
+
+    class Parcel(models.Model):
+        code = models.CharField(max_length=20, unique=True, null=True)  # noqa: DJ001  null is what there may be several of
+        sent_at = models.DateTimeField(unique=True)
+        weight = models.DecimalField(max_digits=20, decimal_places=10, unique=True)
+        key = models.UUIDField(unique=True, default=uuid.uuid4)
+        is_archived = models.BooleanField(default=False)
+        objects = Current()
+
+        class Meta:
+            app_label = "orders"
+
+        def __str__(self) -> str:
+            return f"Parcel {self.pk}"
+
+    class AnyParcel(Parcel):
+        class Meta:
+            app_label = "orders"
+            proxy = True
+
+    class Letter(Parcel):
+        class Meta:
+            app_label = "orders"
+
+    class Fee(models.Model):
+        by_code = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="code", related_name="+")
+        by_time = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="sent_at", related_name="+")
+        by_weight = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="weight", related_name="+")
+        by_key = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="key", related_name="+")
+        by_proxy = CrossDatabaseForeignKey(AnyParcel, models.SET_NULL, null=True, related_name="+")
+        of_letter = CrossDatabaseForeignKey(Letter, models.SET_NULL, null=True, related_name="+")
+        parcel = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, related_name="+")
+        is_archived = models.BooleanField(default=False)
+        objects = Current()
+
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return f"Fee {self.pk}"
+
+    class Duty(Fee):
+        class Meta:
+            app_label = "billing"
+
+
+TABLES: dict[str, tuple[type[models.Model], ...]] = {HERE: (Fee, Duty), THERE: (Parcel, Letter)}
+NAMES = ["by_code", "by_time", "by_weight", "by_key", "by_proxy", "of_letter", "parcel"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tables(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock(), ExitStack() as stack:
+        for alias, made in TABLES.items():
+            for model in made:
+                with connections[alias].schema_editor() as editor:
+                    editor.create_model(model)
+                stack.callback(drop, alias, model)
+        yield
+
+
+def drop(alias: str, model: type[models.Model]) -> None:
+    with connections[alias].schema_editor() as editor:
+        editor.delete_model(model)
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (references, cascades):
+        monkeypatch.setattr(module, "apps", isolated)
+    cascades.connect()
+
+
+def rows(model: type[models.Model]) -> Any:
+    return model._default_manager.all()
+
+
+@pytest.fixture
+def letter() -> Letter:
+    now = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    letter: Letter = rows(Letter).create(code="1'é", sent_at=now, weight=Decimal("1.2345678901"))
+    return letter
+
+
+def field_of(name: str) -> Any:
+    return Fee._meta.get_field(name)
+
+
+def refer(name: str, letter: Letter) -> Fee:
+    """Saved by way of the object that the field refers to."""
+    fee = Fee()
+    setattr(fee, name, rows(field_of(name).remote_field.model).get(pk=letter.pk))
+    fee.save()
+    return fee
+
+
+def follow() -> None:
+    assert drain(THERE).failed == 0
+    assert not Message.objects.using(THERE).exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_other_row_is_found(name: str, letter: Letter) -> None:
+    fee = rows(Fee).get(pk=refer(name, letter).pk)
+
+    assert getattr(fee, name).pk == letter.pk
+    assert list(rows(Fee).filter(**{name: getattr(fee, name)})) == [fee]
+    assert [getattr(one, name).pk for one in rows(Fee).prefetch_related(name)] == [letter.pk]
+    assert find_orphans(field_of(name)).rows == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("model", [Parcel, AnyParcel, Letter])
+def test_its_deletion_is_followed(name: str, model: type[models.Model], letter: Letter) -> None:
+    fee = refer(name, letter)
+
+    rows(model).filter(pk=letter.pk).delete()
+    assert find_orphans(field_of(name)).rows == 1
+    follow()
+
+    assert getattr(rows(Fee).get(pk=fee.pk), field_of(name).attname) is None
+
+
+def test_rows_that_a_manager_hides_are_there(letter: Letter) -> None:
+    """On both sides."""
+    fee = refer("parcel", letter)
+    for shown in (rows(Fee), rows(Parcel)):
+        shown.update(is_archived=True)
+    keys = Fee._base_manager.filter(pk=fee.pk).values_list("parcel_id", flat=True)
+    assert find_orphans(field_of("parcel")).rows == 0
+
+    Parcel._base_manager.get().delete()
+    assert find_orphans(field_of("parcel")).rows == 1
+    letter.save_base(force_insert=(Parcel,))
+    rows(Parcel).update(is_archived=True)
+    follow()
+    assert keys.get() == letter.pk
+
+    Parcel._base_manager.get().delete()
+    follow()
+    assert keys.get() is None
+
+
+def test_a_row_without_a_value_to_refer_to_is_deleted(letter: Letter) -> None:
+    """Nothing can refer to it by that field; not to be taken for a row whose value is the word None."""
+    rows(Parcel).filter(pk=letter.pk).update(code=None)
+    fee = rows(Fee).create(by_code_id="None")
+
+    rows(Parcel).get().delete()
+    follow()
+
+    assert rows(Fee).get(pk=fee.pk).by_code_id == "None"
+
+
+def test_a_reference_that_is_inherited_is_listed_and_followed_once(letter: Letter) -> None:
+    duty = rows(Duty).create(parcel=letter)
+
+    letter.delete()
+    sent = [one.content["reference"] for one in Message.objects.using(THERE)]
+    follow()
+
+    assert sorted(map(str, references.references())) == sorted(f"billing.Fee.{name}" for name in NAMES)
+    assert sent.count("billing.Fee.parcel") == 1
+    assert rows(Duty).get(pk=duty.pk).parcel_id is None
