@@ -7,7 +7,6 @@ from unittest.mock import patch
 import pytest
 from django.db import models
 from django.db.models import ProtectedError, RestrictedError
-from django.db.models.deletion import Collector
 from django.test import Client
 
 from accounts.factories import UserFactory
