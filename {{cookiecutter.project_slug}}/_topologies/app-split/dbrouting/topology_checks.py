@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from dbrouting import content_types  # noqa: F401  follows renamed models
 from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import (
     CACHE_LABEL,
