@@ -9,13 +9,13 @@ from config.env import database
 def read_only_database(alias: str, variable: str, copy_of: str | None = None) -> dict[str, Any]:
     """``database(alias, variable)``, whose sessions refuse to write.
 
-    ``copy_of`` is the alias that its server replicates; in tests both are one database. Otherwise the tests have a
-    database of their own, which they must be able to fill.
+    ``copy_of`` is the alias that its server replicates; in tests both are one database, reached as the other is.
+    Otherwise the tests have a database of their own, which they must be able to fill.
     """
     writable = database(alias, variable)
     return {
         **engine.read_only(writable),
         "READ_ONLY": True,
-        "IN_TESTS": {} if copy_of else {"OPTIONS": writable["OPTIONS"]},
+        "IN_TESTS": {"OPTIONS": writable["OPTIONS"]},
         "TEST": {**writable.get("TEST", {}), "MIRROR": copy_of},
     }

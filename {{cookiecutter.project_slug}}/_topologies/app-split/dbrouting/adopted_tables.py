@@ -34,17 +34,21 @@ def filling(alias: str) -> Iterator[None]:
         yield
 
 
+def read_only_aliases() -> list[str]:
+    return [alias for alias in usable_aliases() if is_read_only(alias)]
+
+
 def own_test_databases() -> list[str]:
     """The read-only aliases that tests have a database for; the others are copies of another alias."""
-    aliases = [alias for alias in usable_aliases() if is_read_only(alias)]
-    return [alias for alias in aliases if not connections.settings[alias]["TEST"]["MIRROR"]]
+    return [alias for alias in read_only_aliases() if not connections.settings[alias]["TEST"]["MIRROR"]]
 
 
 def open_for_tests() -> None:
     """Before the test databases are made: Django writes to them, too."""
+    for alias in read_only_aliases():
+        connections.settings[alias].update(connections.settings[alias]["IN_TESTS"])
     for alias in own_test_databases():
-        settings = connections.settings[alias]
-        settings.update(settings["IN_TESTS"], READ_ONLY=False)
+        connections.settings[alias]["READ_ONLY"] = False
 
 
 def make_adopted_tables() -> None:

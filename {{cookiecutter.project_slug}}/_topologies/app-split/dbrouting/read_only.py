@@ -24,7 +24,7 @@ class ReadOnlyDatabaseError(RuntimeError):
 
 
 def is_read_only(alias: str) -> bool:
-    return "READ_ONLY" in connections.settings[alias]
+    return alias in connections.settings and "READ_ONLY" in connections.settings[alias]
 
 
 def refuse_writes(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:

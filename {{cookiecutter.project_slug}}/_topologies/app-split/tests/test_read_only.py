@@ -10,11 +10,12 @@ from django.test.utils import isolate_apps
 
 from accounts.models import User
 from dbrouting import topology_checks
-from dbrouting.adopted_tables import adopted_models, filling
+from dbrouting.adopted_tables import adopted_models, empty_adopted_tables, filling, make_adopted_tables
 from dbrouting.aliases import lent
 from dbrouting.overrides import in_database
 from dbrouting.read_only import WRITE, ReadOnlyDatabaseError, written
 from dbrouting.references import CrossDatabaseForeignKey
+from dbrouting.targets import get_targets
 from orders.factories import OrderFactory
 from orders.models import Order, OrderLine
 
@@ -97,6 +98,50 @@ def test_the_model_is_told_from_the_statement(sql: str, named: str) -> None:
 @pytest.mark.parametrize("sql", ["SELECT 1", "SAVEPOINT updates", "WITH a AS (SELECT 1) SELECT 2", "updates"])
 def test_other_statements_are_no_writes(sql: str) -> None:
     assert not WRITE.match(sql)
+
+
+# Tests' own tables
+
+
+@pytest.fixture
+def visits(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[models.Model]]:
+    """A model of somebody else's table, which isn't there, on an alias that is read-only for the occasion."""
+    with isolate_apps("orders"):
+
+        class Visit(models.Model):
+            page = models.CharField(max_length=20)
+
+            class Meta:
+                app_label = "orders"
+                managed = False
+
+            def __str__(self) -> str:
+                return self.page
+
+    settings = connections.settings["orders_db"]
+    with monkeypatch.context() as patch:
+        patch.setattr(apps, "get_models", lambda **kwargs: [Visit])
+        patch.setitem(settings, "READ_ONLY", True)
+        patch.setitem(settings, "IN_TESTS", {"OPTIONS": settings["OPTIONS"]})
+        yield Visit
+    with connections["orders_db"].schema_editor() as editor:
+        editor.delete_model(Visit)
+
+
+def test_the_tables_are_made_before_tests_and_emptied_after_them(visits: Any) -> None:
+    settings, rows = connections.settings["orders_db"], visits.objects.using("orders_db")
+    get_targets().prepare_tests({})
+    assert not settings["READ_ONLY"]
+    get_targets().fill_tests()
+    assert settings["READ_ONLY"]
+    make_adopted_tables()  # a second time there is nothing to do
+
+    with filling("orders_db"):
+        rows.create(page="/")
+    assert rows.count() == 1
+
+    empty_adopted_tables()
+    assert rows.count() == 0
 
 
 # Checks
