@@ -29,7 +29,7 @@ def is_read_only(alias: str) -> bool:
 
 def refuse_writes(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     settings = context["connection"].settings_dict
-    if settings["READ_ONLY"] and (write := WRITE.match(str(sql))):
+    if settings.get("READ_ONLY") and (write := WRITE.match(str(sql))):
         raise ReadOnlyDatabaseError(
             f"{written(write['table'])} can't be written: the database {context['connection'].alias!r} "
             f"({settings['VARIABLE']}) is read-only in config/databases.py. Write where the rows come from."
