@@ -9,7 +9,7 @@ from config.env import database
 def read_only_database(alias: str, variable: str, copy_of: str | None = None) -> dict[str, Any]:
     """``database(alias, variable)``, whose sessions refuse to write.
 
-    ``copy_of`` is the alias that its server replicates; in tests both are one database, reached as the other is.
+    ``copy_of`` is the alias whose rows it has, a moment later; in tests both are one database, reached as the other is.
     Otherwise the tests have a database of their own, which they must be able to fill.
     """
     writable = database(alias, variable)
