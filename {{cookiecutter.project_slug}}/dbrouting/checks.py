@@ -188,7 +188,7 @@ def fingerprint_of(alias: str) -> str:
 
 @register(TAG)
 def check_aliases_are_used(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """One that mirrors another in tests is a copy of that, and gets its tables from there."""
+    """One that mirrors another in tests is a copy of that, and gets its tables from there; others are only read."""
     return [
         checks.Info(
             f"No app lives on {alias!r}, so `migrate` leaves it alone.",
@@ -197,8 +197,12 @@ def check_aliases_are_used(app_configs: Sequence[AppConfig] | None, **kwargs: An
             id="dbrouting.I001",
         )
         for alias in usable_aliases()
-        if not connections.settings[alias]["TEST"]["MIRROR"] and not apps_on(alias)
+        if not is_somebody_elses(connections.settings[alias]) and not apps_on(alias)
     ]
+
+
+def is_somebody_elses(config: dict[str, Any]) -> bool:
+    return bool(config["TEST"]["MIRROR"]) or "READ_ONLY" in config
 
 
 def unrouted_models(aliases: Iterable[str]) -> list[CheckMessage]:

@@ -131,6 +131,7 @@ def test_two_aliases_of_one_database_are_an_error(settings: LazySettings, monkey
 def test_a_database_without_apps_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connections.settings, "archive", complete(SQLITE))
     monkeypatch.setitem(connections.settings, "mirror", complete({**SQLITE, "TEST": {"MIRROR": ALIAS}}))
+    monkeypatch.setitem(connections.settings, "legacy", complete({**SQLITE, "READ_ONLY": True}))
 
     [info] = checks.check_aliases_are_used(None)
 

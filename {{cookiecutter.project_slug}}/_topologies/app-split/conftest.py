@@ -1,1 +1,1 @@
-pytest_plugins = ["dbrouting.pytest_plugin"]
+pytest_plugins = ["dbrouting.pytest_plugin", "dbrouting.adoption_plugin"]

@@ -30,7 +30,7 @@ DATABASE_ROUTERS = ["dbrouting.overrides.StrictOverrideRouter", "dbrouting.route
 DATABASE_MIDDLEWARE: list[str] = []
 DATABASE_APPS = ["outbox", "billing"]
 DATABASE_URLS: list[str] = []
-DATABASE_TARGETS = "dbrouting.targets.DatabaseTargets"
+DATABASE_TARGETS = "dbrouting.split_targets.AppSplitTargets"
 
 # Whether a process handles the messages that it wrote to an outbox, or leaves all of them to `drain_outbox`.
 OUTBOX_DRAIN_AFTER_COMMIT = env.bool("OUTBOX_DRAIN_AFTER_COMMIT", default=True)

@@ -6,10 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from django.conf import settings
 from django.db.models import Model
 
+from dbrouting.read_only import is_read_only
 from dbrouting.routers import OUTBOX, AppSplitRouter
 
 NOT_MAPPED = "not in DATABASE_APPS_MAPPING, so default"
 IN_EVERY_DATABASE = "in every database that holds tables, and asked for by alias"
+READ_ONLY = "read-only, so that it raises ReadOnlyDatabaseError"
 # Decisions that nobody took.
 BY_DEFAULT = frozenset({NOT_MAPPED})
 # Those to have a table also where the routers send no query.
@@ -31,6 +33,8 @@ def pattern_of(alias: str) -> str:
 def why(router: object, operation: str, model: type[Model], alias: str | None) -> str:
     if not isinstance(router, AppSplitRouter):
         return ""
+    if operation == "write" and alias and is_read_only(alias):
+        return READ_ONLY
     label = (model._meta.concrete_model or model)._meta.app_label
     if label == OUTBOX:
         return IN_EVERY_DATABASE

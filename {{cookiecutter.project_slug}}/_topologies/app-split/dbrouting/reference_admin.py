@@ -15,9 +15,17 @@ from django.http import HttpRequest
 
 from dbrouting.references import CrossDatabaseForeignKey
 
+# Options of a ModelAdmin that take paths to fields, and what to write there for a reference.
+INSTEAD = {"search_fields": "={0.name}__pk", "ordering": "{0.attname}", "list_filter": "{0.name}"}
+
 
 class ReferenceChangeList(ChangeList):
     """Django's joins whatever a list shows of other models; this one joins foreign keys, and prefetches references."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """A column of references is sorted by their keys: what the other model is sorted by would be a join."""
+        path = super().get_ordering_field(field_name)
+        return sortable(self.model, path) if isinstance(path, str) else path
 
     def apply_select_related(self, qs: QuerySet[Any]) -> QuerySet[Any]:
         shown = list(relations_shown(self.model, self.list_display))
@@ -26,7 +34,7 @@ class ReferenceChangeList(ChangeList):
             qs = qs.select_related(*joined) if joined else qs
         else:
             qs = qs.select_related(*self.list_select_related) if self.list_select_related else qs
-        return qs.prefetch_related(*(field.name for field in shown if isinstance(field, CrossDatabaseForeignKey)))
+        return qs.prefetch_related(*references_shown(self.model, self.list_display))
 
 
 class ReferencesMixin:
@@ -44,12 +52,29 @@ def relations_shown(model: type[Model], list_display: Any) -> "Iterator[ForeignK
             yield field
 
 
+def references_shown(model: type[Model], list_display: Any) -> Iterator[str]:
+    """The paths to them, also where a column shows something beyond."""
+    for path in list_display:
+        field, beyond = first_reference(model, path) if isinstance(path, str) else (None, [])
+        to_field = path.removesuffix("".join(f"{LOOKUP_SEP}{name}" for name in beyond))
+        if field and reference_at_end_of(model, to_field):
+            yield to_field
+
+
 def field_named(model: type[Model], name: Any) -> Any:
     """``None`` for what is no field: a method, a function, a lookup."""
     try:
         return model._meta.get_field(name)
     except FieldDoesNotExist:
         return None
+
+
+def sortable(model: type[Model], path: str) -> str | None:
+    """``path``, or what to sort by in its place so that no reference is joined; ``None`` if there is nothing."""
+    if reference_on(model, path):
+        return None
+    field = reference_at_end_of(model, path)
+    return path.removesuffix(field.name) + field.attname if field else path
 
 
 def faults_of_admins() -> Iterator[CheckMessage]:
@@ -70,24 +95,31 @@ def faults_of(model_admin: "ModelAdmin[Any]") -> Iterator[CheckMessage]:
             obj=type(model_admin),
             id="dbrouting.E208",
         )
-    for option in ("search_fields", "ordering", "list_filter"):
+    for option, instead in INSTEAD.items():
         for path in getattr(model_admin, option) or ():
-            if isinstance(path, str) and (field := reference_on(model, path)):
+            if isinstance(path, str) and (field := reference_joined_by(model, path, option)):
                 yield Error(
                     f"{name}.{option} has {path!r}, which leads over {field} into another database.",
-                    hint=f"Name {field.name} or a field of {field.model._meta.label} itself.",
+                    hint=f"Name {instead.format(field)!r}, or a field of {field.model._meta.label} itself.",
                     obj=type(model_admin),
                     id="dbrouting.E209",
                 )
 
 
+def reference_joined_by(model: type[Model], path: str, option: str) -> CrossDatabaseForeignKey | None:
+    """An order by a relation is one by what the other model is sorted by, if it says."""
+    end = reference_at_end_of(model, path) if option == "ordering" else None
+    is_sorted_over_there = end and end.related_model._meta.ordering
+    return end if is_sorted_over_there else reference_on(model, path)
+
+
 def would_join(model_admin: "ModelAdmin[Any]") -> bool:
-    """Some versions of Django join what is shown, others all that can't be empty, and what that refers to."""
+    """To show it or to sort by it. Some versions of Django join also all that can't be empty, and what it refers to."""
     is_ours = isinstance(model_admin, ReferencesMixin)
     is_told = not isinstance(model_admin.list_select_related, bool)
     shown = relations_shown(model_admin.model, model_admin.list_display)
     is_shown = any(isinstance(field, CrossDatabaseForeignKey) for field in shown)
-    return not is_ours and not is_told and (is_shown or leads_to_reference(model_admin.model))
+    return not is_ours and (is_shown or (not is_told and leads_to_reference(model_admin.model)))
 
 
 def leads_to_reference(model: type[Model], seen: frozenset[type[Model]] = frozenset()) -> bool:
@@ -104,14 +136,25 @@ def leads_to_reference(model: type[Model], seen: frozenset[type[Model]] = frozen
 
 def reference_on(model: type[Model], path: str) -> CrossDatabaseForeignKey | None:
     """The reference that ``path`` goes over, to more than the key on its other side."""
+    field, beyond = first_reference(model, path)
+    is_key = field is None or not beyond or beyond[0] in ("pk", field.target_field.name)
+    return None if is_key else field
+
+
+def reference_at_end_of(model: type[Model], path: str) -> CrossDatabaseForeignKey | None:
+    """The reference that ``path`` names, rather than its key or what is beyond it."""
+    field, beyond = first_reference(model, path)
+    return field if field and not beyond and path.endswith(field.name) else None
+
+
+def first_reference(model: type[Model], path: str) -> tuple[CrossDatabaseForeignKey | None, list[str]]:
+    """With what ``path`` names beyond it."""
     names = path.lstrip("-^=@").split(LOOKUP_SEP)
     for position, name in enumerate(names):
         field = field_named(model, name)
-        if field is None or not isinstance(target := field.related_model, type):
-            return None
-        beyond = names[position + 1 :]
         if isinstance(field, CrossDatabaseForeignKey):
-            is_key = not beyond or beyond[0] in ("pk", field.target_field.name)
-            return None if is_key else field
+            return field, names[position + 1 :]
+        if field is None or not isinstance(target := field.related_model, type):
+            break
         model = target
-    return None
+    return None, []

@@ -8,7 +8,9 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import DO_NOTHING
 
+from dbrouting import content_types  # noqa: F401  follows renamed models
 from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import (
     CACHE_LABEL,
@@ -21,10 +23,11 @@ from dbrouting.checks import (
     user_labels,
 )
 from dbrouting.reachability import variable_of
+from dbrouting.read_only import is_read_only
 from dbrouting.reference_admin import faults_of_admins
-from dbrouting.references import CrossDatabaseForeignKey
+from dbrouting.references import REFUSING, CrossDatabaseForeignKey, name_of, references
 from dbrouting.relations import Databases, relations_across
-from dbrouting.routers import OUTBOX, AppSplitRouter, home_of
+from dbrouting.routers import OUTBOX, AppSplitRouter, home_of, home_of_model
 
 SETTINGS = ("DATABASE_APPS_MAPPING",)
 
@@ -96,6 +99,36 @@ def check_every_app_is_mapped(app_configs: Sequence[AppConfig] | None, **kwargs:
 def check_every_model_has_a_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Beside the map, which has checks of its own: a router in front of it may refuse a model."""
     return [message for message in unrouted_models(usable_aliases()) if is_usable(home_of(message.obj))]
+
+
+@register(TAG)
+def check_read_only_databases_are_left_alone(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Neither ``migrate`` nor the consequences of a deletion may write there."""
+    read_only = [alias for alias in usable_aliases() if is_read_only(alias)]
+    tables = [
+        Error(
+            f"{model._meta.label} lives on {home_of_model(model)!r}, which is read-only: no migration makes its table.",
+            hint=f"Give its Meta managed = False, or map {model._meta.app_label} to another alias.",
+            obj=model,
+            id="dbrouting.E211",
+        )
+        for model in apps.get_models()
+        if model._meta.managed and not model._meta.proxy and home_of_model(model) in read_only
+    ]
+    rules = [
+        Error(
+            f"{field} is on {home_of_model(field.model)!r}, which is read-only: on_delete={name_of(field.rule)} can't "
+            "be done there.",
+            hint="Use on_delete=DO_NOTHING, or PROTECT to refuse the deletion.",
+            obj=field.model,
+            id="dbrouting.E212",
+        )
+        for field in references()
+        if home_of_model(field.model) in read_only and field.rule not in (DO_NOTHING, *REFUSING)
+    ]
+    return [*tables, *rules]
 
 
 @register(TAG)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from django.db import connections
+
 from catalogue.models import Product
 from dbrouting.explaining import explain_rule
 from dbrouting.inspection.routing import findings_about_routing
@@ -18,6 +21,15 @@ def test_the_map_is_the_reason() -> None:
         ("migrate", "orders_db"),
     }
     assert {one.reason for one in rule} == {'DATABASE_APPS_MAPPING["orders"]'}
+
+
+def test_a_write_to_a_read_only_database_is_told_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["orders_db"], "READ_ONLY", True)
+
+    reasons = {one.operation: one.reason for one in explain_rule([Order])}
+
+    assert reasons["write"] == "read-only, so that it raises ReadOnlyDatabaseError"
+    assert reasons["read"] == 'DATABASE_APPS_MAPPING["orders"]'
 
 
 def test_the_outbox_is_in_every_database_and_nobodys_fault(settings: Any) -> None:

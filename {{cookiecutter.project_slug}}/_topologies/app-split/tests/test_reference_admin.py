@@ -19,7 +19,7 @@ from billing.factories import InvoiceFactory
 from billing.models import Invoice, Payment
 from dbrouting import topology_checks
 from dbrouting.aliases import usable_aliases
-from dbrouting.reference_admin import ReferencesMixin, faults_of, reference_on
+from dbrouting.reference_admin import ReferencesMixin, faults_of, reference_on, sortable
 from dbrouting.references import CrossDatabaseForeignKey
 from orders.factories import OrderFactory
 
@@ -81,6 +81,45 @@ def test_a_list_is_filtered_by_the_rows_that_are_referred_to(boss: Client, user:
     assert f"?customer__id__exact={user.pk}" in page(boss, LIST)
 
 
+@pytest.mark.parametrize("column", [2, 3, 4, 5])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_list_is_sorted_by_each_of_its_columns(boss: Client, column: int, sign: str) -> None:
+    first, second = InvoiceFactory.create(), InvoiceFactory.create(order=OrderFactory.create(customer_id=99))
+    Invoice.objects.filter(pk=second.pk).update(amount=20)
+    shown = boss.get(f"{LIST}?o={sign}{column}").context["cl"].result_list
+
+    assert list(shown) == ([second, first] if sign else [first, second])
+
+
+def test_a_column_beyond_a_reference_is_shown_without_a_query_for_each_and_not_sorted_by(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site._registry[Invoice], "list_display", ["pk", "order__customer_name", "customer_id"])
+    InvoiceFactory.create()
+    page(boss, f"{LIST}?o=2")
+    few = queries_for_list(boss)
+    InvoiceFactory.create(order=OrderFactory.create(customer_name="Ada Lovelace"))
+
+    assert queries_for_list(boss) == few
+    assert "Ada Lovelace" in page(boss, f"{LIST}?o=2")
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("order", "order_id"),
+        ("-order", "-order_id"),
+        ("order_id", "order_id"),
+        ("order__pk", "order__pk"),
+        ("order__status", None),
+        ("amount", "amount"),
+        ("payments__amount", "payments__amount"),
+    ],
+)
+def test_no_column_is_sorted_by_what_a_reference_leads_to(path: str, instead: str | None) -> None:
+    assert sortable(Invoice, path) == instead
+
+
 def test_a_form_completes_names_from_the_other_database(boss: Client, user: User) -> None:
     query = "app_label=billing&model_name=invoice&field_name=customer&term=ad"
     found = json.loads(page(boss, f"/admin/autocomplete/?{query}"))
@@ -121,10 +160,13 @@ def listing(*bases: type, **options: Any) -> Any:
         (listing(list_display=["pk", "customer"]), Invoice, ["E208"]),
         (listing(list_display=["pk", "invoice"]), Payment, ["E208"]),
         (listing(ReferencesMixin, list_display=["pk", "customer"]), Invoice, []),
-        (listing(list_display=["pk", "customer"], list_select_related=["payments"]), Invoice, []),
+        (listing(list_display=["pk", "invoice"], list_select_related=["invoice"]), Payment, []),
+        (listing(list_display=["pk", "customer"], list_select_related=["payments"]), Invoice, ["E208"]),
         (listing(list_display=["pk", "order_id"]), Invoice, []),
         (listing(search_fields=["amount", "=customer__username"]), Invoice, ["E209"]),
         (listing(ordering=["-order__created_at", "pk"]), Invoice, ["E209"]),
+        (listing(ordering=["-order"]), Invoice, ["E209"]),
+        (listing(ordering=["-order_id", "customer"]), Invoice, []),
         (listing(list_filter=["order__status", "customer", "customer__id"]), Invoice, ["E209"]),
         (InvoiceAdmin, Invoice, []),
     ],

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import close_old_connections
+from django.db import connections
 from tqdm import tqdm
 
 from dbrouting.reachability import require_reachable
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             if options["watch"] is None:
                 break
             time.sleep(options["watch"])
-            close_old_connections()  # and those that died meanwhile
+            close_dead_connections()
         if failing:
             sys.exit(1)
 
@@ -61,3 +61,10 @@ class Command(BaseCommand):
             if one.failing:
                 what = f"  {one.failing} failed, and will be tried again. {one.last_error}"
                 self.stdout.write(what, self.style.ERROR)
+
+
+def close_dead_connections() -> None:
+    """Those that died, or are too old, while the command slept; none with a transaction, which a test has open."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
