@@ -9,7 +9,6 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldError
-from django.db import transaction
 from django.db.models import (
     CASCADE,
     DO_NOTHING,
@@ -250,21 +249,19 @@ def replacement_of(field: CrossDatabaseForeignKey) -> Any:
 
 
 def apply_rule(field: CrossDatabaseForeignKey, keys: list[Any]) -> int:
-    """Do in one transaction what the declared rule says about at most ``BATCH`` rows that refer to ``keys``.
+    """Do what the declared rule says about at most ``BATCH`` rows that refer to ``keys``.
 
     Gives how many there were; fewer than ``BATCH`` are the last.
     """
-    alias = home_of_model(field.model)
-    manager = field.model._base_manager.using(alias)
+    manager = field.model._base_manager.using(home_of_model(field.model))
     rows = manager.filter(**{f"{field.attname}__in": keys})
     if field.rule is not CASCADE:
         replacement = replacement_of(field)
         rows = rows.exclude(**{field.attname: replacement})  # such as a default whose row is gone itself
-    with transaction.atomic(using=alias):
-        found = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
-        batch = manager.filter(pk__in=found)
-        if field.rule is CASCADE:
-            batch.delete()
-        else:
-            batch.update(**{field.attname: replacement})
+    found = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    batch = manager.filter(pk__in=found)
+    if field.rule is CASCADE:
+        batch.delete()
+    else:
+        batch.update(**{field.attname: replacement})
     return len(found)

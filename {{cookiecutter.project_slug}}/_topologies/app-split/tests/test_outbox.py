@@ -19,9 +19,10 @@ from accounts.factories import UserFactory
 from accounts.models import User
 from catalogue.models import Category
 from dbrouting.overrides import in_database
+from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
-from orders.models import Order
+from orders.models import Order, OrderLine
 from outbox import registry
 from outbox.draining import Drained, can_lock, drain, outboxes, prune
 from outbox.models import Message, Receipt
@@ -160,6 +161,18 @@ def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings) -
     assert outboxes() == ["auth_db"]
 
 
+def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "legacy"}
+    assert holds_tables("legacy")
+
+    for model in (Order, OrderLine):
+        monkeypatch.setattr(model._meta, "managed", False)
+
+    assert not holds_tables("legacy")
+
+
 # Draining
 
 
@@ -272,23 +285,6 @@ def test_a_handler_that_fails_after_the_commit_does_not_fail_the_sender() -> Non
     assert messages().get().attempts == 1
 
 
-@committing
-def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> None:
-    with patch("outbox.sending.drain_soon", side_effect=OperationalError("gone away")):
-        send_in_transaction("tea")
-
-    assert messages().exists()
-
-
-@committing
-@pytest.mark.usefixtures("later")
-def test_all_of_it_may_be_left_to_the_command() -> None:
-    send_in_transaction("tea")
-
-    assert names() == []
-    assert messages().exists()
-
-
 def test_a_handler_may_commit_its_work_in_parts() -> None:
     left = [3, 2, 1]
 
@@ -333,6 +329,33 @@ def test_a_receiver_that_is_in_a_transaction_gets_its_message_after_it() -> None
     assert names() == ["tea"]
     assert drain(SOURCE) == Drained(handled=1)
     assert names() == ["tea", "coffee"]
+
+
+def test_a_message_is_put_off_while_its_receiver_is_in_a_transaction() -> None:
+    send_in_transaction("tea")
+
+    with atomic_for(Category):
+        assert drain(SOURCE) == Drained(failed=1)
+
+    assert names() == []
+    assert "inside a transaction on 'default'" in messages().get().last_error
+
+
+@committing
+def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> None:
+    with patch("outbox.draining.drain_messages", side_effect=OperationalError("gone")):
+        send_in_transaction("tea")
+
+    assert messages().exists()
+
+
+@committing
+@pytest.mark.usefixtures("later")
+def test_a_setting_leaves_all_messages_to_the_command() -> None:
+    send_in_transaction("tea")
+
+    assert names() == []
+    assert messages().exists()
 
 
 def test_an_outbox_is_not_drained_inside_a_transaction() -> None:

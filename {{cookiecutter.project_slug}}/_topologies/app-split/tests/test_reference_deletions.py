@@ -7,7 +7,6 @@ from unittest.mock import patch
 import pytest
 from django.db import models
 from django.db.models import ProtectedError, RestrictedError
-from django.db.models.deletion import Collector
 from django.test import Client
 
 from accounts.factories import UserFactory
@@ -219,13 +218,14 @@ def test_an_order_with_an_invoice_is_not_deleted(invoice: Invoice, delete: Calla
     assert not Order.objects.exists()
 
 
-def test_a_copy_of_an_order_with_an_invoice_is_deleted(invoice: Invoice) -> None:
-    """Such as what was left behind by an app that moved."""
-    collector = Collector("default", origin=invoice.order)
+def test_a_copy_in_another_database_is_not_protected(invoice: Invoice) -> None:
+    orders = Invoice.objects.filter(order=invoice.order_id)
+    collector = models.deletion.Collector("auth_db")
 
-    ORDER.remote_field.on_delete(collector, ORDER, Invoice.objects.all(), "default")
+    ORDER.remote_field.on_delete(collector, ORDER, orders, "auth_db")
 
-    assert not collector.data
+    with pytest.raises(ProtectedError):
+        ORDER.remote_field.on_delete(collector, ORDER, orders, "orders_db")
 
 
 def test_a_restricted_row_is_not_deleted(declare: Callable[[Any], None], user: User, invoice: Invoice) -> None:
