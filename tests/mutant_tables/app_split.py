@@ -541,13 +541,6 @@ OUTBOX = (
         "a receiver that is down is asked for each message again and again",
     ),
     Mutant(
-        "what was put off is tried at once",
-        "outbox/draining.py",
-        "messages.filter(next_try_at__lte=started, pk__gte=last)",
-        "messages.filter(pk__gte=last)",
-        "a receiver that is down is asked for each message in each pass",
-    ),
-    Mutant(
         "the youngest message comes first",
         "outbox/draining.py",
         'pk__gte=last).order_by("pk")\n',
