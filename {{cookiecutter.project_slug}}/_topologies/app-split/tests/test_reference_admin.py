@@ -138,6 +138,13 @@ def test_an_admin_that_would_join_a_reference_is_an_error(
     assert all("Listing" in fault.msg for fault in found)
 
 
+def test_every_admin_of_the_site_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert topology_checks.check_admins_join_no_references(None) == []
+    monkeypatch.setattr(site._registry[Invoice], "search_fields", ["customer__username"])
+
+    assert [error.id for error in topology_checks.check_admins_join_no_references(None)] == ["dbrouting.E209"]
+
+
 @pytest.mark.parametrize(
     ("path", "reference"),
     [
