@@ -3,6 +3,7 @@
 import json
 from contextlib import ExitStack
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.apps import apps
@@ -19,7 +20,7 @@ from billing.factories import InvoiceFactory
 from billing.models import Invoice, Payment
 from dbrouting import topology_checks
 from dbrouting.aliases import usable_aliases
-from dbrouting.reference_admin import ReferencesMixin, faults_of, reference_on, sortable
+from dbrouting.reference_admin import ReferenceChangeList, ReferencesMixin, faults_of, reference_on, sortable
 from dbrouting.references import CrossDatabaseForeignKey
 from orders.factories import OrderFactory
 
@@ -61,6 +62,15 @@ def test_a_list_shows_objects_of_other_databases_without_a_query_for_each(boss: 
 
     assert queries_for_list(boss) == few
     assert str(order) in page(boss, LIST)
+
+
+@pytest.mark.parametrize("told", [False, True, ["invoice"]])
+def test_a_list_joins_foreign_keys(told: Any) -> None:
+    page = Mock(model=Payment, list_display=["pk", "invoice"], list_select_related=told)
+
+    rows = ReferenceChangeList.apply_select_related(page, Payment.objects.all())
+
+    assert rows.query.select_related == {"invoice": {}}
 
 
 def test_a_list_is_shown_although_a_row_is_missing(boss: Client) -> None:
@@ -178,6 +188,13 @@ def test_an_admin_that_would_join_a_reference_is_an_error(
 
     assert [str(fault.id) for fault in found] == [f"dbrouting.{code}" for code in expected]
     assert all("Listing" in fault.msg for fault in found)
+
+
+def test_every_admin_of_the_site_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert topology_checks.check_admins_join_no_references(None) == []
+    monkeypatch.setattr(site._registry[Invoice], "search_fields", ["customer__username"])
+
+    assert [error.id for error in topology_checks.check_admins_join_no_references(None)] == ["dbrouting.E209"]
 
 
 @pytest.mark.parametrize(

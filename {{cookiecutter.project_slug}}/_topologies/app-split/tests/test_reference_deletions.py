@@ -14,6 +14,7 @@ from accounts.models import User
 from billing.factories import InvoiceFactory, PaymentFactory
 from billing.models import Invoice, Payment
 from dbrouting import references
+from dbrouting.overrides import in_database
 from dbrouting.references import Lookahead
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
@@ -175,6 +176,15 @@ def test_a_deletion_whose_process_died_is_followed_later(user: User, invoice: In
 
     drain("auth_db")
 
+    assert customers() == [None]
+
+
+def test_a_deletion_is_noted_beside_the_row_in_whatever_block(user: User, invoice: Invoice) -> None:
+    with in_database("orders_db", write=True):
+        user.delete(using="auth_db")
+
+    assert Message.objects.using("auth_db").exists()
+    follow()
     assert customers() == [None]
 
 

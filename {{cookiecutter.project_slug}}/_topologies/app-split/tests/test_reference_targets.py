@@ -55,6 +55,20 @@ with isolate_apps("billing", "orders") as isolated:
         class Meta:
             app_label = "orders"
 
+    class Stamp(models.Model):
+        """Referred to as its proxy alone."""
+
+        class Meta:
+            app_label = "orders"
+
+        def __str__(self) -> str:
+            return f"Stamp {self.pk}"
+
+    class AnyStamp(Stamp):
+        class Meta:
+            app_label = "orders"
+            proxy = True
+
     class Fee(models.Model):
         by_code = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="code", related_name="+")
         by_time = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, to_field="sent_at", related_name="+")
@@ -63,6 +77,7 @@ with isolate_apps("billing", "orders") as isolated:
         by_proxy = CrossDatabaseForeignKey(AnyParcel, models.SET_NULL, null=True, related_name="+")
         of_letter = CrossDatabaseForeignKey(Letter, models.SET_NULL, null=True, related_name="+")
         parcel = CrossDatabaseForeignKey(Parcel, models.SET_NULL, null=True, related_name="+")
+        stamp = CrossDatabaseForeignKey(AnyStamp, models.SET_NULL, null=True, related_name="+")
         is_archived = models.BooleanField(default=False)
         objects = Current()
 
@@ -77,7 +92,7 @@ with isolate_apps("billing", "orders") as isolated:
             app_label = "billing"
 
 
-TABLES: dict[str, tuple[type[models.Model], ...]] = {HERE: (Fee, Duty), THERE: (Parcel, Letter)}
+TABLES: dict[str, tuple[type[models.Model], ...]] = {HERE: (Fee, Duty), THERE: (Parcel, Letter, Stamp)}
 NAMES = ["by_code", "by_time", "by_weight", "by_key", "by_proxy", "of_letter", "parcel"]
 
 
@@ -154,6 +169,16 @@ def test_its_deletion_is_followed(name: str, model: type[models.Model], letter: 
     assert getattr(rows(Fee).get(pk=fee.pk), field_of(name).attname) is None
 
 
+@pytest.mark.parametrize("model", [Stamp, AnyStamp])
+def test_the_deletion_of_what_is_referred_to_as_a_proxy_is_followed(model: type[models.Model]) -> None:
+    Fee(stamp=rows(AnyStamp).create()).save()
+
+    rows(model).delete()
+    follow()
+
+    assert rows(Fee).get().stamp is None
+
+
 def test_rows_that_a_manager_hides_are_there(letter: Letter) -> None:
     """On both sides."""
     fee = refer("parcel", letter)
@@ -192,6 +217,6 @@ def test_a_reference_that_is_inherited_is_listed_and_followed_once(letter: Lette
     sent = [one.content["reference"] for one in Message.objects.using(THERE)]
     follow()
 
-    assert sorted(map(str, references.references())) == sorted(f"billing.Fee.{name}" for name in NAMES)
+    assert sorted(map(str, references.references())) == sorted(f"billing.Fee.{name}" for name in [*NAMES, "stamp"])
     assert sent.count("billing.Fee.parcel") == 1
     assert rows(Duty).get(pk=duty.pk).parcel_id is None
