@@ -23,7 +23,9 @@ from orders.models import Order, OrderLine
 @pytest.fixture
 def archive(db: None) -> Iterator[str]:
     """The database of the orders under another alias, for readers."""
-    with lent({**connections["orders_db"].settings_dict, "READ_ONLY": True}) as alias:
+    settings = connections["orders_db"].settings_dict
+    options = {key: value for key, value in settings["OPTIONS"].items() if key != "transaction_mode"}
+    with lent({**settings, "READ_ONLY": True, "OPTIONS": options}) as alias:  # a reader takes no lock for writing
         yield alias
 
 

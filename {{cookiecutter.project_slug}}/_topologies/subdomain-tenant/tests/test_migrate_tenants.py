@@ -162,6 +162,14 @@ def interrupt_twice(apps: Any, editor: Any) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: what a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # What tests ask
 
 
@@ -435,6 +443,7 @@ def test_a_signal_lets_the_tenant_at_hand_be_finished(tenants: list[Tenant], wri
     assert [name for name in NAMES if remembered(name)] == [get_tenants()[0].name]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_signal_interrupts(tenants: list[Tenant], write: Write) -> None:
     write("0001_initial", f"{FIRST} + [migrations.RunPython(interrupt_twice)]")
 
