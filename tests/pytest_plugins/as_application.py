@@ -53,16 +53,19 @@ def needs_more(item: pytest.Item) -> bool:
 
 
 def note_refusals(connection: Any, **kwargs: object) -> None:
+    """Beside the project's own wrappers, which outlive a reconnection as this one does."""
+    if note_refusal not in connection.execute_wrappers:
+        connection.execute_wrappers.append(note_refusal)
+
+
+def note_refusal(run: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     from django.db import DatabaseError
 
-    def execute(run: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        try:
-            return run(sql, params, many, context)
-        except DatabaseError:
-            refused.append(sql)
-            raise
-
-    connection.execute_wrappers[:] = [execute]
+    try:
+        return run(sql, params, many, context)
+    except DatabaseError:
+        refused.append(sql)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
