@@ -72,12 +72,14 @@ def test_its_suite_passes(baked: Bake, databases: DatabasesOf, combination: Comb
     run(baked(combination), *SUITE, **databases(baked(combination), combination).environment)
 
 
+@pytest.mark.once
 @every_variant
 def test_its_suite_runs_in_parallel(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
     environment = databases(baked(combination), combination).environment
     run(baked(combination), *SOME, "-n2", **environment)
 
 
+@pytest.mark.once
 @variants([combination for combination in COMBINATIONS if combination.topology == "subdomain-tenant"])
 def test_its_suite_runs_on_kept_databases(baked: Bake, databases: DatabasesOf, combination: Combination) -> None:
     """The topology that asks most of test databases, on each engine."""
