@@ -28,7 +28,7 @@ SLUG = re.compile(r"[a-z]([a-z0-9_-]{0,38}[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 # A project with one of these names would shadow a package, depend on itself, or claim a server's database.
-PACKAGES = "accounts catalogue config dbrouting demo orders reference tenants tests"
+PACKAGES = "accounts billing catalogue config dbrouting demo orders outbox reference tenants tests"
 DEPENDENCIES = """
 asgiref django django-dynamic-db-router django-environ django-migration-linter django-stubs django-stubs-ext
 dynamic-db-router environ factory factory-boy faker gunicorn hypothesis mypy mysqlclient pre-commit psycopg
