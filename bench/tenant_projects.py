@@ -59,6 +59,7 @@ class Projects:
     def environment(self, way: Way) -> dict[str, str]:
         return {
             **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles Django first
             "DJANGO_SETTINGS_MODULE": f"{SITE.name}.{way.settings}",
             "DATABASE_URL": self.server.url(f"bench_{way.isolation}"),
             "DATABASE_ADMIN_URL": "",

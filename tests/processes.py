@@ -18,6 +18,8 @@ import httpx
 import pytest
 
 TIMEOUT = 300
+# What one command has compiled, the next finds compiled: Django's modules take longer than most commands.
+BYTECODE = tempfile.TemporaryDirectory(prefix="bytecode-", ignore_cleanup_errors=True)
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -31,7 +33,8 @@ def environment(**changes: str) -> dict[str, str]:
     uv = {"UV_PYTHON": os.path.realpath(sys.executable), "UV_PYTHON_DOWNLOADS": "never"}
     # What a project's tests leave behind is none of its files.
     clean = {
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": BYTECODE.name,
         "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(tempfile.gettempdir(), "hypothesis")),
     }
     return {**kept, **uv, **clean, "PATH": path, **changes}

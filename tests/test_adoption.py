@@ -67,8 +67,7 @@ class Shop:
         if self.engine != "sqlite":
             (folder / ".env").write_text(NAMES_ON_A_SERVER[combination.topology])
         self.databases: Databases = databases(folder, combination, "adopted_")
-        # Twenty commands are typed: what the first has compiled is compiled.
-        self.environment = {**self.databases.environment, "PYTHONDONTWRITEBYTECODE": ""}
+        self.environment = self.databases.environment
         if isinstance(self.databases, OnServers):
             self.move_to(self.databases)
 
