@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from load import CLIENTS, DATABASE, OTHERS, OWN, READS, WRITE, Load, Shop
-from servers import ADMIN, PASSWORD, USER, Standby, mariadb_cluster, postgresql_cluster
+from servers import ADMIN, LATE_BY_MILLISECONDS, PASSWORD, USER, Standby, mariadb_cluster, postgresql_cluster
 
 pytestmark = pytest.mark.once
 
@@ -105,8 +105,13 @@ def test_a_frozen_replica_holds_up_those_who_read_it_and_misleads_nobody(shop: S
 
 @pytest.mark.parametrize("engine", [on("postgresql", group="failover")])
 def test_a_standby_that_is_promoted_gets_the_writes_without_a_restart(shop: Shop) -> None:
-    """Every commit waits for both standbys, so none is lost."""
+    """Every commit waits for both standbys, so none is lost.
+
+    The primary may die between a commit and the question for its position. Who wrote is pinned by time then, which must
+    be longer than a standby is late.
+    """
     primary = shop.cluster.primary
+    shop.environment["PRIMARY_PIN_SECONDS"] = str(2 * LATE_BY_MILLISECONDS // 1000)
     hosts = ",".join(server.address for server in (primary, *shop.cluster.replicas))
     shop.environment["DATABASE_URL"] = (
         f"postgres://{USER}:{PASSWORD}@{hosts}/{DATABASE}?target_session_attrs=read-write"
