@@ -15,6 +15,7 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 Number = TypeVar("Number", int, float)
+ON_OR_OFF = dict.fromkeys(env.BOOLEAN_TRUE_STRINGS, True) | dict.fromkeys(("false", "off", "n", "no", "0"), False)
 
 
 def database(alias: str, variable: str) -> dict[str, Any]:
@@ -88,6 +89,10 @@ def authority_of(url: str) -> str:
 
 
 def seconds(variable: str, default: Number) -> Number:
+    return number(variable, default, "of seconds")
+
+
+def number(variable: str, default: Number, what: str) -> Number:
     """What ``variable`` says, or ``default``, whose type decides whether fractions will do.
 
     ``env.float`` would make a number of almost any text: 13 of ``1e3``.
@@ -99,5 +104,13 @@ def seconds(variable: str, default: Number) -> Number:
         value = type(default)(-1)
     if not 0 <= value < float("inf"):
         kind = "whole number" if isinstance(default, int) else "number"
-        raise ImproperlyConfigured(f"{variable}={text!r} must be a {kind} of seconds, 0 or more. Mend it in .env.")
+        raise ImproperlyConfigured(f"{variable}={text!r} must be a {kind} {what}, 0 or more. Mend it in .env.")
     return value
+
+
+def switch(variable: str, default: bool) -> bool:
+    """What ``variable`` says, or ``default``; ``env.bool`` would take a misspelt ``true`` for off."""
+    text = env.str(variable, default="").lower()
+    if text and text not in ON_OR_OFF:
+        raise ImproperlyConfigured(f"{variable}={text!r} must be true or false. Mend it in .env.")
+    return ON_OR_OFF.get(text, default)

@@ -2,10 +2,10 @@
 
 from config.databases import *  # noqa: F403  the topology's own settings
 from config.databases import DATABASE_APPS, DATABASE_MIDDLEWARE
-from config.env import BASE_DIR, env
+from config.env import BASE_DIR, env, switch
 
 SECRET_KEY = env.str("DJANGO_SECRET_KEY")
-DEBUG = env.bool("DJANGO_DEBUG", default=False)
+DEBUG = switch("DJANGO_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -79,7 +79,7 @@ MEDIA_URL = "media/"
 MEDIA_ROOT = env.str("DJANGO_MEDIA_ROOT", default=str(BASE_DIR / "media"))
 
 # Served over HTTPS unless told otherwise; `manage.py check --deploy` agrees.
-USE_HTTPS = env.bool("DJANGO_USE_HTTPS", default=not DEBUG)
+USE_HTTPS = switch("DJANGO_USE_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = USE_HTTPS
 SESSION_COOKIE_SECURE = USE_HTTPS
 CSRF_COOKIE_SECURE = USE_HTTPS

@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 from other_settings import run_python
 
 from config import engine
-from config.env import database, from_url, seconds, whereabouts
+from config.env import database, from_url, seconds, switch, whereabouts
 from dbrouting import checks, reachability
 from dbrouting.aliases import usable_aliases
 from dbrouting.apps import require_settings
@@ -132,6 +132,24 @@ def test_where_the_default_is_whole_a_fraction_is_refused(monkeypatch: pytest.Mo
 
     with pytest.raises(ImproperlyConfigured, match=r"SOME_SECONDS='0\.5' must be a whole number of seconds"):
         seconds("SOME_SECONDS", default=2)
+
+
+@pytest.mark.parametrize("written", ["ture", "flase", "2", "enabled"])
+def test_what_is_neither_true_nor_false_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """A site whose HTTPS is switched on by "ture" must not come up without."""
+    monkeypatch.setenv("SOME_SWITCH", written)
+
+    with pytest.raises(ImproperlyConfigured, match=f"SOME_SWITCH='{written}' must be true or false"):
+        switch("SOME_SWITCH", default=True)
+
+
+@pytest.mark.parametrize(("written", "read"), [("True", True), ("1", True), ("Off", False), ("no", False), ("", True)])
+def test_switches_are_read_as_they_are_written(monkeypatch: pytest.MonkeyPatch, written: str, read: bool) -> None:
+    monkeypatch.setenv("SOME_SWITCH", written)
+
+    assert switch("SOME_SWITCH", default=True) is read
 
 
 def test_under_asgi_no_connection_is_kept() -> None:

@@ -1,7 +1,7 @@
 """The databases, and which app lives where."""
 
 from config.app_mapping import apps_switched_by_environment
-from config.env import database, env
+from config.env import database, switch
 from dbrouting.mapping import DatabaseMapping
 
 DATABASES = DatabaseMapping(
@@ -33,4 +33,4 @@ DATABASE_URLS: list[str] = []
 DATABASE_TARGETS = "dbrouting.split_targets.AppSplitTargets"
 
 # Whether a process handles the messages that it wrote to an outbox, or leaves all of them to `drain_outbox`.
-OUTBOX_DRAIN_AFTER_COMMIT = env.bool("OUTBOX_DRAIN_AFTER_COMMIT", default=True)
+OUTBOX_DRAIN_AFTER_COMMIT = switch("OUTBOX_DRAIN_AFTER_COMMIT", default=True)

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from config import engine
-from config.env import database, env, from_url, seconds, whereabouts
+from config.env import database, env, from_url, seconds, switch, whereabouts
 from dbrouting.mapping import DatabaseMapping
 
 # The alias that takes every write. Any other will do, with DATABASES["default"] = {} beside it.
@@ -48,7 +48,7 @@ PRIMARY_ONLY_APPS = {"accounts", "admin", "auth", "contenttypes", "django_cache"
 # After a write its author's next requests read a replica only if it has replayed the write, told by the servers' own
 # positions. False for servers that tell none, such as Aurora's: then they read the primary for PRIMARY_PIN_SECONDS,
 # more than a replica ever lags behind; 0 leaves only the rest of the writing request on the primary.
-REPLICA_POSITIONS = env.bool("REPLICA_POSITIONS", default=True)
+REPLICA_POSITIONS = switch("REPLICA_POSITIONS", default=True)
 PRIMARY_PIN_SECONDS = seconds("PRIMARY_PIN_SECONDS", default=10)
 # How long a client remembers the position; longer than a replica ever lags, but it costs next to nothing.
 PRIMARY_PIN_COOKIE = "primary_pin"

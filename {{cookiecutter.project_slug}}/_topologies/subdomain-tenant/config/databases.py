@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import database, env, seconds
+from config.env import database, env, number, seconds, switch
 from config.isolation import tenant_config, tenant_server
 from dbrouting.hosts import normalise_host
 from dbrouting.mapping import DatabaseMapping
@@ -42,7 +42,7 @@ TENANT_SERVER = tenant_server(
 
 # How many connections each process may have to tenants' databases, in use and kept for the next request together: at
 # least as many as threads of it work for tenants at once.
-TENANT_MAX_CONNECTIONS = env.int("TENANT_MAX_CONNECTIONS", default=20)
+TENANT_MAX_CONNECTIONS = number("TENANT_MAX_CONNECTIONS", default=20, what="of connections")
 if TENANT_MAX_CONNECTIONS < 1:
     raise ImproperlyConfigured(
         f"TENANT_MAX_CONNECTIONS={TENANT_MAX_CONNECTIONS} in .env is no budget: a request needs one."
@@ -107,7 +107,7 @@ DYNAMIC_DB_ROUTES = static_routes()
 
 # Whether a tenant is served whose tables lack migrations of this code, as far as is known. A page that needs one of
 # them fails then.
-TENANT_SERVE_BEHIND = env.bool("TENANT_SERVE_BEHIND", default=False)
+TENANT_SERVE_BEHIND = switch("TENANT_SERVE_BEHIND", default=False)
 
 TENANT_LOOKUP = "tenants.lookup.find_tenant"
 # For so long a process remembers whose site is at a host: then every worker knows of a change.
@@ -155,7 +155,7 @@ CACHES = {
 }
 
 # Each view in a transaction of its own site's database. Asynchronous views can't be.
-TENANT_ATOMIC_REQUESTS = env.bool("TENANT_ATOMIC_REQUESTS", default=False)
+TENANT_ATOMIC_REQUESTS = switch("TENANT_ATOMIC_REQUESTS", default=False)
 
 # Django's logging, with the tenant in each line.
 LOGGING = {
