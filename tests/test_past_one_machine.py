@@ -1,17 +1,31 @@
-"""The apps of one project on servers of their own, behind PgBouncer, and one of them with a standby for reports."""
+"""The apps of one project on servers of their own, behind PgBouncer, and one of them with a standby."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from baking import Combination
-from processes import manage, run
+from baking import TEMPLATE, Combination
+from conftest import bake_in
+from processes import free_port, manage, run, serving
+from pytest_cookies.plugin import Cookies
+from recipes import Recipe
 from servers import PgBouncer, PostgreSQL, Replica, postgresql_cluster
+from test_http import Customer, serving_by
+from test_variants import mypy_cache
 
 pytestmark = [pytest.mark.xdist_group("pgbouncer"), pytest.mark.once]
 STANDBY = 'read_only_database("orders_standby", "ORDERS_STANDBY_URL", copy_of="orders_db")'
 # What crosses databases.
 TESTS = ("test_outbox", "test_permissions", "test_transactions", "test_read_only")
+GENERATE = "uvx cookiecutter gh:org/multidb-template"
+# Of the suite, what knows the routers and the checks.
+PYTEST = (
+    "-m pytest -q -x -p no:cacheprovider tests/test_app_split.py tests/test_checks.py "
+    "tests/test_routing_cases.py tests/test_reasons.py tests/test_show_routing.py"
+)
+QUANTITY = 41  # of which the demo data has no order
 READ = """
 from django.db import connections
 from dbrouting.overrides import ReadOnlyOverrideError, in_database
@@ -71,3 +85,90 @@ def test_each_app_has_a_server_behind_a_pool_and_reports_read_a_standby(
     assert "orders: 0" not in output
     files = (f"tests/{name}.py" for name in TESTS)
     run(project, "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, **variables)
+
+
+class Followed(NamedTuple):
+    """A project that was changed as the page about standbys says, and what each of its commands printed."""
+
+    project: Path
+    variables: dict[str, str]
+    printed: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def followed(cookies_session: Cookies, template: Path, servers: tuple[PgBouncer, PgBouncer, Replica]) -> Followed:
+    """The standby of the orders' server has no database of the users or the products."""
+    orders, others, standby = servers
+    project = bake_in(cookies_session, template, **Combination("app-split", "postgresql", "database")._asdict())
+    variables = {
+        "DATABASE_URL": f"{others.url('catalogue')}?pgbouncer=true",
+        "AUTH_DATABASE_URL": f"{others.url('users')}?pgbouncer=true",
+        "ORDERS_DATABASE_URL": f"{orders.url('orders')}?pgbouncer=true",
+        "DATABASE_ADMIN_URL": "",
+    }
+    printed: dict[str, str] = {}
+
+    def type_command(command: str) -> None:
+        standby.catch_up()
+        words = command.replace(GENERATE, f"python -m cookiecutter {template}").replace("-m pytest", PYTEST)
+        printed[command] = run(project, "bash", "-euo", "pipefail", "-c", words, **variables)
+
+    manage(project, "bootstrap", **variables)
+    page = Recipe((TEMPLATE / "docs" / "reads_on_standbys.md").read_text("utf-8"))
+    for heading in ("Take the modules over", "Say which database has replicas", "Try it without replicas"):
+        page.follow(heading, project, type_command)
+    variables["REPLICA_URLS"] = standby.url("orders")  # the page's own is no server's
+    page.follow("Name the replicas", project, type_command)
+    return Followed(project, variables, printed)
+
+
+@pytest.fixture
+def customer(followed: Followed, tmp_path: Path) -> Iterator[Customer]:
+    project, variables, _ = followed
+    port = free_port()
+    with serving(project, serving_by("gunicorn", port), port, tmp_path / "server.log", **variables) as address:
+        yield Customer(address, "localhost").log_in()
+
+
+def test_the_page_about_standbys_leaves_a_project_that_passes_its_tools(followed: Followed) -> None:
+    migrated = followed.printed["python manage.py migrate"]
+
+    assert [name for name in ("auth_db", "default", "orders_db") if f"Database {name} (" not in migrated] == []
+    assert "replica1" not in migrated
+    run(followed.project, "python", "-m", "ruff", "check")
+    run(followed.project, "python", "-m", "ruff", "format", "--check")
+    run(followed.project, "python", "-m", "mypy", "--cache-dir", str(mypy_cache()), ".")
+
+
+def test_the_orders_alone_are_read_on_the_standby_and_nobody_misses_their_own(
+    customer: Customer, servers: tuple[PgBouncer, PgBouncer, Replica]
+) -> None:
+    *_, standby = servers
+    product = next(one["slug"] for one in customer.products()["products"] if one["is_orderable"])
+    assert origins_of_orders(customer) == {"auth_db", "replica1"}
+
+    standby.pause()
+    try:
+        customer.place_order(product, QUANTITY)
+        assert QUANTITY in customer.quantities_ordered()
+        assert QUANTITY not in customer.without_the_pin().quantities_ordered()
+    finally:
+        standby.resume()
+
+
+def test_the_orders_are_read_while_the_standby_is_down(
+    customer: Customer, servers: tuple[PgBouncer, PgBouncer, Replica]
+) -> None:
+    *_, standby = servers
+    before = customer.quantities_ordered()
+
+    standby.kill()
+    try:
+        assert customer.quantities_ordered() == before != []
+    finally:
+        standby.start()
+
+
+def origins_of_orders(customer: Customer) -> set[str]:
+    """The databases that the footer of the page names."""
+    return set(re.findall(r"<dt><code>(\w+)</code>", customer.browser.get("/orders/").text))
