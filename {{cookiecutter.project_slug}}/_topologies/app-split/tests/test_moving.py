@@ -28,6 +28,7 @@ from dbrouting.moving import blocking, copying, preparing, steps
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
+from dbrouting.moving.ranges import Range, Table
 from dbrouting.provisioning import create_database, database_exists, drop_database
 
 OLD, NEW = "old_db", "new_db"
@@ -231,20 +232,46 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(
 def test_a_range_that_was_interrupted_is_neither_lost_nor_doubled(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_range = Ledger.add_range
+    update_range = Ledger.update_range
 
     def killed(ledger: Ledger, span: Any) -> None:
-        add_range(ledger, span)
+        update_range(ledger, span)
         if span.number == 1:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "add_range", killed)
+        patch.setattr(Ledger, "update_range", killed)
         with pytest.raises(KilledError):
             move_app("--to", NEW, "--batch-size=2")
     Invoice.objects.using(OLD).update(amount=7)
     move_app()
 
+    assert content(OLD) == content(NEW)
+
+
+def test_a_range_that_a_killed_run_began_is_copied_before_writes_are_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though others after it were copied: jobs come to the end of theirs in any order."""
+    copy_early = copying.copy_early
+
+    def all_but_the_first(move: Move, table: Table, span: Range) -> None:
+        if span.number == 2:
+            raise KilledError
+        if span.number:
+            copy_early(move, table, span)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "copy_early", all_but_the_first)
+        with pytest.raises(KilledError):
+            move_app("--to", NEW, "--batch-size=2", "--jobs=1")
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.WORK, Step.BLOCKED, Mock(side_effect=KilledError))
+        with pytest.raises(KilledError):
+            move_app()
+
+    assert [span.rows for span in Ledger(NEW, "billing").ranges("billing_invoice")] == [2, 2, 2, 1]
+    move_app()
     assert content(OLD) == content(NEW)
 
 
