@@ -14,6 +14,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 from other_settings import fresh_url
@@ -25,6 +26,7 @@ from config.env import from_url
 from dbrouting.aliases import lent
 from dbrouting.mapping import complete
 from dbrouting.moving import blocking, copying, preparing, steps
+from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
@@ -534,6 +536,23 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
     with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
         blocking.patiently(move, refuse)
     assert len(attempts) == blocking.ATTEMPTS
+
+
+def test_each_side_is_read_by_the_session_of_the_thread_that_reads(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what is set in a transaction, so that values are written alike, would be set in another session."""
+    engine = type(Move("billing", OLD, NEW).engine)
+    digest = engine.digest
+
+    def checked(self: Engine, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
+        assert connection is connections[connection.alias]
+        return digest(self, connection, table, span)
+
+    monkeypatch.setattr(engine, "digest", checked)
+    move_app("--to", NEW, "--batch-size=2")
+
+    assert content(OLD) == content(NEW)
 
 
 def test_rows_that_arrive_changed_are_noticed(switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,8 @@ from dbrouting.moving.move import Move
 SECONDS = 10  # until a test fails that waits in vain
 
 
-def move_by(jobs: int, sessions: Callable[[], AbstractContextManager[None]] = nullcontext) -> Mock:
-    """A move of nothing, by so many threads."""
-    return Mock(spec=Move, jobs=jobs, sessions=sessions)
+def move_of_nothing(sessions: Callable[[], AbstractContextManager[None]] = nullcontext) -> Mock:
+    return Mock(spec=Move, sessions=sessions)
 
 
 def test_each_item_is_worked_on_once_by_several_threads() -> None:
@@ -29,7 +28,7 @@ def test_each_item_is_worked_on_once_by_several_threads() -> None:
         meeting.wait()
         done[item] += 1
 
-    side_by_side(move_by(3), work, range(9))
+    side_by_side(move_of_nothing(), 3, work, range(9))
 
     assert done == Counter(range(9))
 
@@ -48,7 +47,7 @@ def test_each_other_thread_has_sessions_of_its_own_which_end_with_it() -> None:
         meeting.wait()
         at_work.add(threading.get_ident())
 
-    side_by_side(move_by(2, sessions), work, range(4))
+    side_by_side(move_of_nothing(sessions), 2, work, range(4))
 
     assert len(at_work) == 2
     assert opened == closed == at_work - {threading.get_ident()}
@@ -60,7 +59,7 @@ def test_what_is_one_thing_needs_no_more_sessions(items: list[int]) -> None:
         raise OperationalError("too many connections")
 
     done: list[int] = []
-    side_by_side(move_by(2, refused), done.append, items)
+    side_by_side(move_of_nothing(refused), 2, done.append, items)
 
     assert done == items
 
@@ -75,7 +74,7 @@ def test_an_error_in_another_thread_ends_all_and_is_raised() -> None:
         assert failed.wait(SECONDS)
 
     with pytest.raises(OperationalError, match="gone"):
-        side_by_side(move_by(2), work, count())
+        side_by_side(move_of_nothing(), 2, work, count())
 
 
 def test_an_interruption_ends_all_and_is_raised() -> None:
@@ -89,7 +88,7 @@ def test_an_interruption_ends_all_and_is_raised() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(move_by(2), work, count())
+        side_by_side(move_of_nothing(), 2, work, count())
 
 
 def test_sessions_that_the_server_refuses_end_all() -> None:
@@ -99,7 +98,7 @@ def test_sessions_that_the_server_refuses_end_all() -> None:
         yield
 
     with pytest.raises(OperationalError, match="too many connections"):
-        side_by_side(move_by(2, refused), lambda item: None, count())
+        side_by_side(move_of_nothing(refused), 2, lambda item: None, count())
 
 
 def test_what_a_generator_raises_is_raised() -> None:
@@ -108,4 +107,4 @@ def test_what_a_generator_raises_is_raised() -> None:
         raise OperationalError("gone")
 
     with pytest.raises(OperationalError, match="gone"):
-        side_by_side(move_by(2), lambda item: None, items())
+        side_by_side(move_of_nothing(), 2, lambda item: None, items())

@@ -1,21 +1,20 @@
 """Copy the rows, range by range; each range's line in the ledger commits with its rows."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from django.db import IntegrityError
 from django.db.transaction import atomic
 
 from dbrouting.moving.errors import MoveError
-from dbrouting.moving.jobs import side_by_side
+from dbrouting.moving.jobs import read_side_by_side, write_side_by_side
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
 
 
 def copy_table(move: Move, table: Table) -> None:
     """From where an earlier run has come to, while others go on writing."""
-    side_by_side(move, lambda span: copy_early(move, table, span), ranges_to_copy(move, table))
+    write_side_by_side(move, lambda span: copy_early(move, table, span), ranges_to_copy(move, table))
 
 
 def ranges_to_copy(move: Move, table: Table) -> Iterator[Range]:
@@ -83,7 +82,7 @@ def differing(move: Move, table: Table, spans: list[Range]) -> list[Range]:
         if not is_same(move, table, span):
             found.append(span)
 
-    side_by_side(move, compare, spans)
+    read_side_by_side(move, compare, spans)
     return sorted(found, key=lambda span: span.number)
 
 
@@ -91,11 +90,10 @@ def is_same(move: Move, table: Table, span: Range) -> bool:
     """Whether both sides have the same rows; what these add up to goes into the ledger."""
     if span.rows is None:
         return False
-    with ThreadPoolExecutor(max_workers=1) as beside:  # two servers work at the same time
-        theirs = beside.submit(move.engine.digest, move.new, table, span)
-        digest = move.engine.digest(move.old, table, span)
+    digest = move.engine.digest(move.old, table, span)
+    theirs = move.engine.digest(move.new, table, span)
     move.progress(span.rows)
-    if digest != theirs.result():
+    if digest != theirs:
         return False
     span.digest = digest
     move.ledger.update_range(span)

@@ -19,8 +19,9 @@ BEFORE_BLOCK, AFTER_BLOCK, REFERENCES = (0, 1), (2, 3), 3
 class Engine(ABC):
     """Every method takes the connections that it works on; ``source`` and ``target`` are of the same engine."""
 
-    # Whether transactions may bring rows at the same time, and don't wait for each other's.
-    has_room_for_many = False
+    # Whether several sessions are faster than one, and whether what they write doesn't wait for each other.
+    reads_side_by_side = True
+    writes_side_by_side = False
 
     @abstractmethod
     def prepare_session(self, connection: BaseDatabaseWrapper) -> None:

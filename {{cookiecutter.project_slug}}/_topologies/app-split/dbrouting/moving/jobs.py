@@ -12,7 +12,15 @@ from dbrouting.moving.move import Move
 ItemT = TypeVar("ItemT")
 
 
-def side_by_side(move: Move, work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:
+def write_side_by_side(move: Move, work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:
+    side_by_side(move, move.jobs if move.engine.writes_side_by_side else 1, work, items)
+
+
+def read_side_by_side(move: Move, work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:
+    side_by_side(move, move.jobs if move.engine.reads_side_by_side else 1, work, items)
+
+
+def side_by_side(move: Move, jobs: int, work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:
     """Work on each item, in this thread and in others if there are several items.
 
     Whoever is free takes the next: a generator runs in any of the threads, in one at a time. After an error, or Ctrl-C,
@@ -21,7 +29,7 @@ def side_by_side(move: Move, work: Callable[[ItemT], object], items: Iterable[It
     rest = iter(items)
     first = list(islice(rest, 2))
     todo = chain(first, rest)
-    others = move.jobs - 1 if len(first) > 1 else 0
+    others = jobs - 1 if len(first) > 1 else 0
     taking, is_over = Lock(), Event()
 
     def take() -> list[ItemT]:

@@ -24,8 +24,8 @@ class Move:
     source: str
     target: str
     size_of_range: int = 50_000
-    # How many threads work at once, where the engine has room for many.
-    wanted_jobs: int = 2
+    # How many threads work at once, where that is of use.
+    jobs: int = 2
     # What is told to whoever waits: so many rows are done.
     progress: Callable[[int], Any] = field(default=lambda rows: None)
 
@@ -44,10 +44,6 @@ class Move:
     @property
     def engine(self) -> Engine:
         return engine_of(self.old)
-
-    @property
-    def jobs(self) -> int:
-        return self.wanted_jobs if self.engine.has_room_for_many else 1
 
     @property
     def is_switched(self) -> bool:

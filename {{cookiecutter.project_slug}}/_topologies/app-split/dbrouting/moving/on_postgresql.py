@@ -43,7 +43,7 @@ ENOUGH = 1 << 16  # bytes to be sent at once
 
 
 class PostgreSQL(Engine):
-    has_room_for_many = True  # unique keys are taken off
+    writes_side_by_side = True  # unique keys are taken off
 
     def prepare_session(self, connection: BaseDatabaseWrapper) -> None:
         """Each transaction prepares itself: see ``alike``."""

@@ -11,7 +11,7 @@ from dbrouting.administration import advice
 from dbrouting.inspection.inspector import AGAIN
 from dbrouting.moving.engines import REFERENCES, execute_all
 from dbrouting.moving.errors import MoveError
-from dbrouting.moving.jobs import side_by_side
+from dbrouting.moving.jobs import write_side_by_side
 from dbrouting.moving.ledger import Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.provisioning import create_database, quoted
@@ -114,7 +114,7 @@ def restore(move: Move, ranks: tuple[int, ...]) -> None:
             for line in lines:
                 make_again(move, line)
         else:
-            side_by_side(move, lambda line: make_again(move, line), lines)
+            write_side_by_side(move, lambda line: make_again(move, line), lines)
 
 
 def make_again(move: Move, definition: tuple[str, QuerySet[Line]]) -> None:

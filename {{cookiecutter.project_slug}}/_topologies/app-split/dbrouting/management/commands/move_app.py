@@ -39,7 +39,7 @@ class Command(BaseCommand):
             type=int,
             default=2,
             metavar="N",
-            help="PostgreSQL: how many ranges are worked on at once, each with a session on either side.",
+            help="How many ranges are worked on at once, each with a session on either side; not on SQLite.",
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--dry-run", action="store_true", help="Say what would be done, and what stands in its way.")
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _handle(self, move: Move, options: dict[str, Any]) -> None:
-        move.size_of_range, move.wanted_jobs = options["batch_size"], options["jobs"]
+        move.size_of_range, move.jobs = options["batch_size"], options["jobs"]
         if options["dry_run"]:
             self._print_plan(plan_of(move), options["json"])
         elif options["abort"] or options["drop_source"]:
