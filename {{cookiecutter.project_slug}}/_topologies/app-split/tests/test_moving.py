@@ -277,6 +277,22 @@ def test_a_range_that_a_killed_run_began_is_copied_before_writes_are_refused(
     assert content(OLD) == content(NEW)
 
 
+def test_a_range_that_waits_is_copied_once_writes_are_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that clashed with a unique value."""
+    copy_early = copying.copy_early
+
+    def all_but_one(move: Move, table: Table, span: Range) -> None:
+        if span.number != 1:
+            copy_early(move, table, span)
+
+    monkeypatch.setattr(copying, "copy_early", all_but_one)
+    move_app("--to", NEW, "--batch-size=2")
+
+    assert content(OLD) == content(NEW)
+
+
 def test_tables_that_a_killed_run_left_are_made_anew(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
