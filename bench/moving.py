@@ -67,7 +67,8 @@ class Bench:
         self.manage("bootstrap", "--no-demo", "--verbosity=0")
 
     def manage(self, *words: str, **variables: str) -> str:
-        environment = {**os.environ, "DATABASE_ADMIN_URL": self.server.admin_url, **self.urls, **variables}
+        own = {"PYTHONDONTWRITEBYTECODE": "", "DATABASE_ADMIN_URL": self.server.admin_url}  # or each compiles Django
+        environment = {**os.environ, **own, **self.urls, **variables}
         command = [sys.executable, "manage.py", *words]
         return subprocess.run(
             command, cwd=self.project, env=environment, check=True, stdout=subprocess.PIPE, text=True

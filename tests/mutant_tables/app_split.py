@@ -4,6 +4,8 @@ from mutant_tables import Mutant, Table
 
 # Of each file the tests that know it best: most faults are noticed there, within seconds.
 FIRST = {
+    "dbrouting/moving/copying.py": ("test_moving.py",),
+    "dbrouting/moving/jobs.py": ("test_moving_jobs.py",),
     "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
     "dbrouting/references.py": (
@@ -834,8 +836,60 @@ CHECKS = (
     ),
 )
 
+JOBS = (
+    Mutant(
+        "one thread does all",
+        "dbrouting/moving/jobs.py",
+        "others = jobs - 1 if len(first) > 1 else 0",
+        "others = 0",
+        "--jobs changes nothing",
+    ),
+    Mutant(
+        "threads are started for a single thing",
+        "dbrouting/moving/jobs.py",
+        "others = jobs - 1 if len(first) > 1 else 0",
+        "others = jobs - 1",
+        "each small table costs sessions",
+    ),
+    Mutant(
+        "an error in another thread is forgotten",
+        "dbrouting/moving/jobs.py",
+        "        other.result()\n",
+        "        other.done()\n",
+        "a range isn't copied, and the move goes on",
+    ),
+    Mutant(
+        "the first thing is done twice",
+        "dbrouting/moving/jobs.py",
+        "    todo = chain(first, rest)\n",
+        "    todo = chain(first[:1], first, rest)\n",
+        "rows come twice",
+    ),
+    Mutant(
+        "threads share the sessions of the first",
+        "dbrouting/moving/jobs.py",
+        "pool.submit(job, move.sessions())",
+        "pool.submit(job, nullcontext())",
+        "sessions stay open when a thread has ended",
+    ),
+    Mutant(
+        "a range that was begun waits for the block",
+        "dbrouting/moving/copying.py",
+        "    yield from (span for span in known if span.rows is None)\n",
+        "",
+        "after a kill, rows are copied while writes are refused",
+    ),
+    Mutant(
+        "a range that waits is taken for one that is there",
+        "dbrouting/moving/copying.py",
+        "    if span.rows is None:\n        return False\n",
+        "    if span.rows is None:\n        return True\n",
+        "a range that waits is never copied",
+    ),
+)
+
 TABLE = Table(
     "app-split",
     FIRST,
-    (*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
+    (*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS, *JOBS),
 )

@@ -14,6 +14,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 from other_settings import fresh_url
@@ -25,9 +26,11 @@ from config.env import from_url
 from dbrouting.aliases import lent
 from dbrouting.mapping import complete
 from dbrouting.moving import blocking, copying, preparing, steps
+from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
+from dbrouting.moving.ranges import Range, Table
 from dbrouting.provisioning import create_database, database_exists, drop_database
 
 OLD, NEW = "old_db", "new_db"
@@ -231,19 +234,61 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(
 def test_a_range_that_was_interrupted_is_neither_lost_nor_doubled(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_range = Ledger.add_range
+    update_range = Ledger.update_range
 
     def killed(ledger: Ledger, span: Any) -> None:
-        add_range(ledger, span)
+        update_range(ledger, span)
         if span.number == 1:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "add_range", killed)
+        patch.setattr(Ledger, "update_range", killed)
         with pytest.raises(KilledError):
             move_app("--to", NEW, "--batch-size=2")
     Invoice.objects.using(OLD).update(amount=7)
     move_app()
+
+    assert content(OLD) == content(NEW)
+
+
+def test_a_range_that_a_killed_run_began_is_copied_before_writes_are_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though others after it were copied: jobs come to the end of theirs in any order."""
+    copy_early = copying.copy_early
+
+    def all_but_the_first(move: Move, table: Table, span: Range) -> None:
+        if span.number == 2:
+            raise KilledError
+        if span.number:
+            copy_early(move, table, span)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "copy_early", all_but_the_first)
+        with pytest.raises(KilledError):
+            move_app("--to", NEW, "--batch-size=2", "--jobs=1")
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.WORK, Step.BLOCKED, Mock(side_effect=KilledError))
+        with pytest.raises(KilledError):
+            move_app()
+
+    assert [span.rows for span in Ledger(NEW, "billing").ranges("billing_invoice")] == [2, 2, 2, 1]
+    move_app()
+    assert content(OLD) == content(NEW)
+
+
+def test_a_range_that_waits_is_copied_once_writes_are_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that clashed with a unique value."""
+    copy_early = copying.copy_early
+
+    def all_but_one(move: Move, table: Table, span: Range) -> None:
+        if span.number != 1:
+            copy_early(move, table, span)
+
+    monkeypatch.setattr(copying, "copy_early", all_but_one)
+    move_app("--to", NEW, "--batch-size=2")
 
     assert content(OLD) == content(NEW)
 
@@ -507,6 +552,23 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
     with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
         blocking.patiently(move, refuse)
     assert len(attempts) == blocking.ATTEMPTS
+
+
+def test_each_side_is_read_by_the_session_of_the_thread_that_reads(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what is set in a transaction, so that values are written alike, would be set in another session."""
+    engine = type(Move("billing", OLD, NEW).engine)
+    digest = engine.digest
+
+    def checked(self: Engine, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
+        assert connection is connections[connection.alias]
+        return digest(self, connection, table, span)
+
+    monkeypatch.setattr(engine, "digest", checked)
+    move_app("--to", NEW, "--batch-size=2")
+
+    assert content(OLD) == content(NEW)
 
 
 def test_rows_that_arrive_changed_are_noticed(switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:

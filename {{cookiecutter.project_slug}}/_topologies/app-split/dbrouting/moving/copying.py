@@ -1,42 +1,49 @@
 """Copy the rows, range by range; each range's line in the ledger commits with its rows."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import replace
 
 from django.db import IntegrityError
 from django.db.transaction import atomic
 
 from dbrouting.moving.errors import MoveError
+from dbrouting.moving.jobs import read_side_by_side, write_side_by_side
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
 
 
 def copy_table(move: Move, table: Table) -> None:
     """From where an earlier run has come to, while others go on writing."""
-    done = list(move.ledger.ranges(table.name))
-    if done and done[-1].upper is None:
-        return
-    lower, number = (done[-1].upper, len(done)) if done else (None, 0)
-    while True:
-        upper = move.engine.end_of_range(move.old, table, lower, move.size_of_range)
-        span = Range(table.name, number, lower, upper)
-        copy_early(move, table, span)
-        move.progress(span.rows or 0)
-        if upper is None:
-            return
-        lower, number = upper, number + 1
+    write_side_by_side(move, lambda span: copy_early(move, table, span), ranges_to_copy(move, table))
+
+
+def ranges_to_copy(move: Move, table: Table) -> Iterator[Range]:
+    """Each is in the ledger before it is copied, for jobs come to the end of theirs in any order."""
+    known = list(move.ledger.ranges(table.name))
+    yield from (span for span in known if span.rows is None)
+    last = known[-1] if known else None
+    while last is None or last.upper is not None:
+        last = range_after(move, table, last)
+        move.ledger.add_range(last)
+        yield last
+
+
+def range_after(move: Move, table: Table, last: Range | None) -> Range:
+    lower, number = (last.upper, last.number + 1) if last else (None, 0)
+    return Range(table.name, number, lower, move.engine.end_of_range(move.old, table, lower, move.size_of_range))
 
 
 def copy_early(move: Move, table: Table, span: Range) -> None:
     """A unique value that went from one row to another meanwhile may come twice: that range waits for its turn."""
     try:
         with atomic(using=move.target):
-            span.rows = move.engine.copy(move.old, move.new, table, span)
-            move.ledger.add_range(span)
+            rows = move.engine.copy(move.old, move.new, table, span)
+            move.ledger.update_range(replace(span, rows=rows))
     except IntegrityError:
         if move.is_switched:
             raise
-        span.rows = None
-        move.ledger.add_range(span)
+    else:
+        move.progress(rows)
 
 
 def catch_up(move: Move, table: Table) -> None:
@@ -44,7 +51,7 @@ def catch_up(move: Move, table: Table) -> None:
 
     All of these are removed before the first is copied: what is left is as in the source, where no value comes twice.
     """
-    stale = [span for span in move.ledger.ranges(table.name) if not is_same(move, table, span)]
+    stale = differing(move, table, list(move.ledger.ranges(table.name)))
     if stale and move.is_switched:
         raise MoveError(
             f"On {move.target!r}, {stale[0]} are other rows than on {move.source!r}: somebody writes there, for the "
@@ -67,15 +74,26 @@ def catch_up(move: Move, table: Table) -> None:
             )
 
 
+def differing(move: Move, table: Table, spans: list[Range]) -> list[Range]:
+    """Those of the ranges that aren't the same on both sides."""
+    found: list[Range] = []
+
+    def compare(span: Range) -> None:
+        if not is_same(move, table, span):
+            found.append(span)
+
+    read_side_by_side(move, compare, spans)
+    return sorted(found, key=lambda span: span.number)
+
+
 def is_same(move: Move, table: Table, span: Range) -> bool:
     """Whether both sides have the same rows; what these add up to goes into the ledger."""
     if span.rows is None:
         return False
-    with ThreadPoolExecutor(max_workers=1) as beside:  # two servers work at the same time
-        theirs = beside.submit(move.engine.digest, move.new, table, span)
-        digest = move.engine.digest(move.old, table, span)
+    digest = move.engine.digest(move.old, table, span)
+    theirs = move.engine.digest(move.new, table, span)
     move.progress(span.rows)
-    if digest != theirs.result():
+    if digest != theirs:
         return False
     span.digest = digest
     move.ledger.update_range(span)

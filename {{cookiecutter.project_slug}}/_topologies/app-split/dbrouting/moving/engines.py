@@ -13,11 +13,15 @@ from dbrouting.provisioning import quoted
 
 # Of something that is taken off a table before its rows come: the table, when to make it again, the statement for that.
 Definition = tuple[str, int, str]
-BEFORE_BLOCK, AFTER_BLOCK = (0, 1), (2, 3)
+BEFORE_BLOCK, AFTER_BLOCK, REFERENCES = (0, 1), (2, 3), 3
 
 
 class Engine(ABC):
     """Every method takes the connections that it works on; ``source`` and ``target`` are of the same engine."""
+
+    # Whether several sessions are faster than one, and whether what they write doesn't wait for each other.
+    reads_side_by_side = True
+    writes_side_by_side = False
 
     @abstractmethod
     def prepare_session(self, connection: BaseDatabaseWrapper) -> None:

@@ -103,10 +103,9 @@ class Ledger:
         for name, rank, statement in definitions:
             self._add("definition", name, rank, statement)
 
-    def definitions(self, ranks: Iterable[int]) -> Iterator[tuple[str, "models.QuerySet[Line]"]]:
+    def definitions(self, rank: int) -> Iterator[tuple[str, "models.QuerySet[Line]"]]:
         """Statements that make what was taken off a table, in the order to make it in, each with its line."""
-        lines = self._lines.filter(kind="definition", number__in=list(ranks))
-        for line in lines.order_by("number", "pk"):
+        for line in self._lines.filter(kind="definition", number=rank).order_by("pk"):
             yield json.loads(line.content), self._lines.filter(pk=line.pk)
 
     def _add(self, kind: str, name: str = "", number: int = 0, content: Any = None) -> None:

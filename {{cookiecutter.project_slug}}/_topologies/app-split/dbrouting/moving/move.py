@@ -23,7 +23,9 @@ class Move:
     app_label: str
     source: str
     target: str
-    size_of_range: int = 20_000
+    size_of_range: int = 50_000
+    # How many threads work at once, where that is of use.
+    jobs: int = 2
     # What is told to whoever waits: so many rows are done.
     progress: Callable[[int], Any] = field(default=lambda rows: None)
 

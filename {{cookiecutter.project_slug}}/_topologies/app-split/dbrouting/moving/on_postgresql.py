@@ -43,6 +43,8 @@ ENOUGH = 1 << 16  # bytes to be sent at once
 
 
 class PostgreSQL(Engine):
+    writes_side_by_side = True  # unique keys are taken off
+
     def prepare_session(self, connection: BaseDatabaseWrapper) -> None:
         """Each transaction prepares itself: see ``alike``."""
 

@@ -17,6 +17,8 @@ EVENTS = ("INSERT", "UPDATE", "DELETE")
 
 
 class SQLite(Engine):
+    reads_side_by_side = False  # this process does the work
+
     def prepare_session(self, connection: BaseDatabaseWrapper) -> None:
         connection.disable_constraint_checking()  # ranges commit before those that they refer to
 

@@ -4,13 +4,15 @@ from django.apps import apps
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import QuerySet
 from django.db.transaction import atomic
 
 from dbrouting.administration import advice
 from dbrouting.inspection.inspector import AGAIN
-from dbrouting.moving.engines import execute_all
+from dbrouting.moving.engines import REFERENCES, execute_all
 from dbrouting.moving.errors import MoveError
-from dbrouting.moving.ledger import Step
+from dbrouting.moving.jobs import write_side_by_side
+from dbrouting.moving.ledger import Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.provisioning import create_database, quoted
 from dbrouting.reachability import describe
@@ -106,10 +108,20 @@ def shed(move: Move) -> None:
 
 def restore(move: Move, ranks: tuple[int, ...]) -> None:
     """Make again what was taken off, each as soon as it can be."""
-    for statement, line in move.ledger.definitions(ranks):
-        with atomic(using=move.target):
-            execute_all(move.new, [statement])
-            line.delete()
+    for rank in ranks:
+        lines = list(move.ledger.definitions(rank))
+        if rank == REFERENCES:
+            for line in lines:
+                make_again(move, line)
+        else:
+            write_side_by_side(move, lambda line: make_again(move, line), lines)
+
+
+def make_again(move: Move, definition: tuple[str, QuerySet[Line]]) -> None:
+    statement, line = definition
+    with atomic(using=move.target):
+        execute_all(move.new, [statement])
+        line.delete()
 
 
 def tables_present(move: Move) -> list[str]:

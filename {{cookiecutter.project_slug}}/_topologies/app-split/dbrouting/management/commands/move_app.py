@@ -32,7 +32,14 @@ class Command(BaseCommand):
             "--from", dest="source", metavar="ALIAS", help="Where its rows are, if the map says otherwise already."
         )
         parser.add_argument(
-            "--batch-size", type=int, default=20_000, metavar="ROWS", help="How many rows are copied in a transaction."
+            "--batch-size", type=int, default=50_000, metavar="ROWS", help="How many rows are copied in a transaction."
+        )
+        parser.add_argument(
+            "--jobs",
+            type=int,
+            default=2,
+            metavar="N",
+            help="How many ranges are worked on at once, each with a session on either side; not on SQLite.",
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--dry-run", action="store_true", help="Say what would be done, and what stands in its way.")
@@ -49,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _handle(self, move: Move, options: dict[str, Any]) -> None:
-        move.size_of_range = options["batch_size"]
+        move.size_of_range, move.jobs = options["batch_size"], options["jobs"]
         if options["dry_run"]:
             self._print_plan(plan_of(move), options["json"])
         elif options["abort"] or options["drop_source"]:
