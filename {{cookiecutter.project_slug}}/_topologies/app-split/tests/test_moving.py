@@ -14,6 +14,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 from other_settings import fresh_url
@@ -384,6 +386,22 @@ def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model]
         for key in keys[:3]:
             link._base_manager.using(OLD).create(label_id=name, sample_id=key)
     return {model: list(model._base_manager.using(OLD).order_by("pk").values_list()) for model in made}
+
+
+def test_threads_leave_no_session_behind(switch: Callable[[str], None]) -> None:
+    opened: list[BaseDatabaseWrapper] = []
+
+    def note(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+        opened.append(connection)
+
+    connection_created.connect(note)
+    try:
+        move_app("--to", NEW, "--batch-size=2")
+    finally:
+        connection_created.disconnect(note)
+
+    assert opened
+    assert not [one.alias for one in opened if one.connection and one is not connections[one.alias]]
 
 
 def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None]) -> None:

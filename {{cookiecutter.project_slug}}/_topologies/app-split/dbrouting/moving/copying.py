@@ -2,7 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import IntegrityError
+from django.db import IntegrityError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 
 from dbrouting.moving.errors import MoveError
@@ -72,7 +73,7 @@ def is_same(move: Move, table: Table, span: Range) -> bool:
     if span.rows is None:
         return False
     with ThreadPoolExecutor(max_workers=1) as beside:  # two servers work at the same time
-        theirs = beside.submit(move.engine.digest, move.new, table, span)
+        theirs = beside.submit(digest_there, move, move.new, table, span)
         digest = move.engine.digest(move.old, table, span)
     move.progress(span.rows)
     if digest != theirs.result():
@@ -80,3 +81,9 @@ def is_same(move: Move, table: Table, span: Range) -> bool:
     span.digest = digest
     move.ledger.update_range(span)
     return True
+
+
+def digest_there(move: Move, connection: BaseDatabaseWrapper, table: Table, span: Range) -> str:
+    """In a thread that would have a connection of its own, and ``atomic`` would take that one."""
+    connections[move.target] = connection
+    return move.engine.digest(connection, table, span)
