@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from dbrouting.aliases import apps_on, is_dummy, migratable_aliases, usable_aliases
+from dbrouting.inspection.findings import Finding
 from dbrouting.overrides import current_override, in_database
 from dbrouting.provisioning import migration_lock
 
@@ -126,6 +127,10 @@ class DatabaseTargets:
     def lock(self, alias: str) -> AbstractContextManager[object]:
         """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
         return migration_lock(connections[alias])
+
+    def finding_about(self, app_label: str, alias: str) -> Finding | None:
+        """Why an app that lives elsewhere has tables on ``alias``, if there is a reason, and what to do then."""
+        return None
 
     def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
         """What ``migrate`` does with the databases that aren't listed: by alias, the error or ``None``."""

@@ -1,8 +1,11 @@
-"""What commands have to know of databases that are only read."""
+"""What commands have to know of databases that are only read, and of apps that are being moved."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from dbrouting.adopted_tables import make_adopted_tables, open_for_tests
+from dbrouting.inspection.findings import Finding
+from dbrouting.moving import under_way
 from dbrouting.targets import DatabaseTargets
 
 
@@ -12,3 +15,9 @@ class AppSplitTargets(DatabaseTargets):
 
     def fill_tests(self) -> None:
         make_adopted_tables()
+
+    def lock(self, alias: str) -> AbstractContextManager[object]:
+        return under_way.locked(alias)
+
+    def finding_about(self, app_label: str, alias: str) -> Finding | None:
+        return under_way.finding_about(app_label, alias)

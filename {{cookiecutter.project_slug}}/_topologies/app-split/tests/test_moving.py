@@ -25,12 +25,15 @@ from config.app_mapping import VARIABLE, apps_switched_by_environment
 from config.databases import DATABASE_APPS_MAPPING
 from config.env import from_url
 from dbrouting.aliases import lent
+from dbrouting.inspection.findings import Finding
+from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
 from dbrouting.moving import blocking, copying, preparing, steps
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
-from dbrouting.provisioning import create_database, database_exists, drop_database
+from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
+from dbrouting.targets import get_targets
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
@@ -509,6 +512,46 @@ def test_a_move_to_another_database_meanwhile_is_refused(switch: Callable[[str],
 
     with pytest.raises(CommandError, match=r"being moved from 'old_db' to 'new_db'. Go on: .*\n.*--abort"):
         move_app("--to", "auth_db")
+
+
+@pytest.mark.parametrize("alias", [OLD, NEW])
+def test_whoever_comes_while_a_move_is_at_work_is_told_of_it(switch: Callable[[str], None], alias: str) -> None:
+    """Another move, or a `migrate`."""
+    move_app("--to", NEW)
+    said = rf"On the database '{alias}' somebody is at work: the move of billing from 'old_db' to 'new_db', .*finished"
+
+    with migration_lock(connections[alias].copy()):
+        with pytest.raises(CommandError, match=said):
+            move_app("--abort")
+        with pytest.raises(CommandError, match=said), get_targets().lock(alias):
+            pytest.fail("migrate would go on")
+
+
+def test_a_move_waits_for_no_migrate(switch: Callable[[str], None]) -> None:
+    with (
+        migration_lock(connections[OLD].copy()),
+        pytest.raises(CommandError, match="Another `migrate` is at work on the database 'old_db'"),
+    ):
+        move_app("--to", NEW)
+    assert not Ledger(NEW, "billing").is_open()
+
+
+def test_tables_of_a_move_are_no_strays(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+
+    [finding] = strays_on(NEW)
+    assert "the move of billing from 'old_db' to 'new_db', which is finished" in finding.what
+    assert "python manage.py move_app billing --to new_db --abort" in finding.what
+    assert finding.commands == ("python manage.py move_app billing --to new_db",)
+    switch(NEW)
+    [finding] = strays_on(OLD)
+    assert finding.commands == ("python manage.py move_app billing --to new_db --drop-source",)
+    move_app("--drop-source")
+    assert strays_on(OLD) == []
+
+
+def strays_on(alias: str) -> list[Finding]:
+    return [finding for finding in Inspector().inspect(alias).findings if "billing" in finding.what]
 
 
 def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
