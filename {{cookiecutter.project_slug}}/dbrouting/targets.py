@@ -128,9 +128,9 @@ class DatabaseTargets:
         """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
         return migration_lock(connections[alias])
 
-    def finding_about(self, app_label: str, alias: str) -> Finding | None:
-        """Why an app that lives elsewhere has tables on ``alias``, if there is a reason, and what to do then."""
-        return None
+    def findings_about_apps(self, alias: str) -> dict[str, Finding]:
+        """What is to be known on ``alias``, by the label of the app: its tables there are no strays."""
+        return {}
 
     def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
         """What ``migrate`` does with the databases that aren't listed: by alias, the error or ``None``."""

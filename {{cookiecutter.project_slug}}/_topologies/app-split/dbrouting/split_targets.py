@@ -19,5 +19,5 @@ class AppSplitTargets(DatabaseTargets):
     def lock(self, alias: str) -> AbstractContextManager[object]:
         return under_way.locked(alias)
 
-    def finding_about(self, app_label: str, alias: str) -> Finding | None:
-        return under_way.finding_about(app_label, alias)
+    def findings_about_apps(self, alias: str) -> dict[str, Finding]:
+        return under_way.findings_about_apps(alias)

@@ -44,13 +44,17 @@ def locked(alias: str) -> Iterator[None]:
         yield
 
 
-def finding_about(app_label: str, alias: str) -> Finding | None:
-    """What is to be known of tables that the map has elsewhere, if a move has put or left them there."""
-    for move in moves_under_way():
-        if move.app_label == app_label and alias in (move.source, move.target):
-            what = f"Tables of {app_label} are here for {in_words(move)}. Drop none of them by hand."
-            return Finding("warning", f"{what} {ways_of(move)}", (next_command(move),))
-    return None
+def findings_about_apps(alias: str) -> dict[str, Finding]:
+    """On either side of a move: whatever tables are there, they are the move's to drop."""
+    return {
+        move.app_label: Finding(
+            "warning",
+            f"There is {in_words(move)}. Drop none of its tables by hand. {ways_of(move)}",
+            (next_command(move),),
+        )
+        for move in moves_under_way()
+        if alias in (move.source, move.target)
+    }
 
 
 def next_command(move: Move) -> str:
