@@ -129,9 +129,9 @@ def test_a_move_that_is_killed_again_and_again_comes_to_each_of_its_ends(shop: S
 
     shop.manage(*MOVE)
     with shop_of(shop.project, shop.databases, DATABASE_APPS_MAPPING="billing=orders_db") as switched:
-        assert switched.kill_again_and_again("move_app", "billing", "--drop-source") >= 3
+        assert switched.kill_again_and_again("move_app", "billing", "--drop-source", "--no-input") >= 3
         assert switched.rows(shop.new) == before
         assert switched.left(shop.old) == []
         switched.manage("move_app", "billing", "--to", "default")
-    shop.manage("move_app", "billing", "--drop-source")
+    shop.manage("move_app", "billing", "--drop-source", "--no-input")
     assert shop.rows(shop.old) == before

@@ -1,10 +1,13 @@
 """`move_app` on two databases made for it: what was there arrives, once, and nothing is lost on the way."""
 
+import builtins
 import datetime
 import json
+import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -144,7 +147,7 @@ def test_an_app_is_moved_with_all_its_rows_and_the_old_tables_go_last(switch: Ca
     assert f"DATABASE_APPS_MAPPING=billing={NEW}" in told
     switch(NEW)
     assert "--drop-source" in move_app()
-    assert f"billing is on '{NEW}' alone" in move_app("--drop-source")
+    assert f"billing is on '{NEW}' alone" in move_app("--drop-source", "--no-input")
     assert content(NEW) == before
     assert tables(OLD) == set()
     assert Invoice.objects.using(NEW).create(order_id=1, amount=1).pk > last
@@ -285,7 +288,7 @@ def test_rows_of_an_app_that_is_mapped_already_are_fetched(switch: Callable[[str
 
     assert "Now switch" not in told
     assert content(NEW) == before
-    move_app("--drop-source")
+    move_app("--drop-source", "--no-input")
     assert tables(OLD) == set()
 
 
@@ -477,11 +480,44 @@ def test_nothing_is_dropped_before_the_switch_and_nothing_given_up_after_it(swit
     move_app("--to", NEW)
 
     with pytest.raises(CommandError, match=r"The map has billing on 'old_db', where its tables would be dropped"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     switch(NEW)
     with pytest.raises(CommandError, match=r"The map has billing on 'new_db', where its tables would be removed"):
         move_app("--abort")
     assert tables(OLD) == tables(NEW) == TABLES
+
+
+@pytest.mark.parametrize(("answer", "is_dropped"), [("billing", True), ("orders", False), ("yes", False), ("", False)])
+def test_to_drop_the_old_tables_the_apps_name_is_typed(
+    switch: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    is_dropped: bool,
+) -> None:
+    move_app("--to", NEW)
+    switch(NEW)
+    monkeypatch.setattr(sys, "stdin", Mock(isatty=lambda: True))
+    monkeypatch.setattr(builtins, "input", lambda prompt: answer)
+
+    with (
+        nullcontext() if is_dropped else pytest.raises(CommandError, match="Nothing was dropped: that is not its name")
+    ):
+        move_app("--drop-source")
+
+    assert tables(OLD) == (set() if is_dropped else TABLES)
+    lost = capsys.readouterr().out
+    assert re.search(r"billing_invoice on 'old_db': 7 rows, \d+ bytes", lost)
+    assert "billing_payment on 'old_db': 5 rows" in lost
+
+
+def test_nobody_is_asked_where_nobody_can_answer(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+    switch(NEW)
+
+    with pytest.raises(CommandError, match="--no-input"):
+        move_app("--drop-source")
+    assert tables(OLD) == TABLES
 
 
 def test_what_was_written_to_the_new_tables_is_not_given_up(switch: Callable[[str], None]) -> None:
@@ -500,10 +536,10 @@ def test_old_tables_that_were_written_to_after_all_are_not_dropped(switch: Calla
     Invoice.objects.using(OLD).update(amount=0)
 
     with pytest.raises(CommandError, match="aren't blocked any more"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     blocking.block(Move("billing", OLD, NEW))
     with pytest.raises(CommandError, match=r"rows are others than those that were moved: billing_invoice, keys after"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     assert tables(OLD) == TABLES
 
 
@@ -547,7 +583,7 @@ def test_tables_of_a_move_are_no_strays(switch: Callable[[str], None], alias: st
     switch(NEW)
     [finding] = findings_on(alias)
     assert finding.commands == ("python manage.py move_app billing --to new_db --drop-source",)
-    move_app("--drop-source")
+    move_app("--drop-source", "--no-input")
     assert findings_on(alias) == []
 
 

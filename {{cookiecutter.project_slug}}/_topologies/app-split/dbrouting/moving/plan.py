@@ -104,10 +104,19 @@ def require_sense(move: Move) -> None:
         raise MoveError(problem)
 
 
+def losses_of(move: Move) -> Iterator[str]:
+    """What dropping the old tables removes; an earlier run may have dropped some."""
+    present = move.old.introspection.table_names(include_views=True)
+    for model in move.models:
+        if model._meta.db_table in present:
+            table = table_plan(move, model._meta.label, model._meta.db_table)
+            yield f"{table.table} on {move.source!r}: {table.rows} rows, {table.bytes} bytes"
+
+
 def table_plan(move: Move, label: str, table: str) -> TablePlan:
     estimated, size = move.engine.size(move.old, table)
     with move.old.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {quoted(move.old, table)}")
+        cursor.execute(f"SELECT COUNT(*) FROM {quoted(move.old, move.engine.stored_as(move.old, table))}")
         return TablePlan(label, table, estimated, cursor.fetchone()[0], size)
 
 
