@@ -198,6 +198,23 @@ def test_a_plan_changes_nothing(switch: Callable[[str], None]) -> None:
     WRITES["insert"]()
 
 
+def test_a_plan_names_what_leads_out_of_the_app(switch: Callable[[str], None]) -> None:
+    apart = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["relations"]
+    together = json.loads(move_app("--to", "orders_db", "--dry-run", "--json"))["relations"]
+
+    assert "billing.Invoice.order → orders.Order: leads from 'new_db' to 'orders_db' then, as it may." in apart
+    assert "billing.Invoice.order → orders.Order: both are on 'orders_db' then." in together
+    assert not [line for line in apart if "billing.Payment.invoice" in line]
+
+
+def test_a_plan_says_what_to_write_in_place_of_what_breaks(switch: Callable[[str], None]) -> None:
+    output = StringIO()
+
+    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+
+    assert "admin.LogEntry.user → accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
+
+
 def test_what_is_written_while_rows_are_copied_arrives(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,13 +286,13 @@ def test_tables_that_a_killed_run_left_are_made_anew(
     assert content(OLD) == content(NEW)
 
 
-def test_records_without_tables_are_forgotten_and_the_migrations_run(switch: Callable[[str], None]) -> None:
-    """What `migrate` in the wrong database leaves."""
+def test_migrations_run_that_are_recorded_where_the_tables_are_not(switch: Callable[[str], None]) -> None:
+    """As every `migrate` records those of all apps."""
     MigrationRecorder(connections[NEW]).record_applied("billing", "0001_initial")
 
     told = move_app("--to", NEW)
 
-    assert "records migrations of billing as applied" in told
+    assert "The migrations of billing will run on 'new_db', which has none of its tables" in told
     assert content(OLD) == content(NEW)
 
 

@@ -72,8 +72,8 @@ class Command(BaseCommand):
         for table in plan.tables:
             self.stdout.write(f"  {table.model}  {table.table}: {table.rows} rows, {table.bytes} bytes")
         self.stdout.write(f"  together {plan.rows} rows; about {plan.bytes} bytes are needed on {plan.target!r}")
-        for remark in plan.remarks:
-            self.stdout.write(f"  {remark}")
+        for line in [*plan.relations, *plan.remarks]:
+            self.stdout.write(f"  {line}")
         for problem in plan.problems:
             self.stdout.write(self.style.ERROR(f"  in the way: {problem}"))
 
