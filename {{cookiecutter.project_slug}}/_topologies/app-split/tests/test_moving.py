@@ -202,8 +202,8 @@ def test_a_plan_names_what_leads_out_of_the_app(switch: Callable[[str], None]) -
     apart = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["relations"]
     together = json.loads(move_app("--to", "orders_db", "--dry-run", "--json"))["relations"]
 
-    assert "billing.Invoice.order → orders.Order: leads from 'new_db' to 'orders_db' then, as it may." in apart
-    assert "billing.Invoice.order → orders.Order: both are on 'orders_db' then." in together
+    assert "billing.Invoice.order -> orders.Order: leads from 'new_db' to 'orders_db' then, as it may." in apart
+    assert "billing.Invoice.order -> orders.Order: both are on 'orders_db' then." in together
     assert not [line for line in apart if "billing.Payment.invoice" in line]
 
 
@@ -212,7 +212,7 @@ def test_a_plan_says_what_to_write_in_place_of_what_breaks(switch: Callable[[str
 
     call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
 
-    assert "admin.LogEntry.user → accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
+    assert "admin.LogEntry.user -> accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
 
 
 def test_what_is_written_while_rows_are_copied_arrives(

@@ -16,7 +16,7 @@ def relations(move: Move) -> Iterator[str]:
     with move.as_if_switched():
         for field, target in border(move.app_label):
             source = field.model._meta.label
-            yield f"{source}.{field.name} → {target._meta.label}: {future_of(field, target)}"
+            yield f"{source}.{field.name} -> {target._meta.label}: {future_of(field, target)}"
 
 
 def border(app_label: str) -> Iterator[tuple[AnyField, type[Model]]]:
