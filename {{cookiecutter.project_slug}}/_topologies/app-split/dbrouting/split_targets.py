@@ -3,8 +3,9 @@
 from contextlib import AbstractContextManager
 from typing import Any
 
+from dbrouting.adopted_differences import differences_of_adopted_tables
 from dbrouting.adopted_tables import make_adopted_tables, open_for_tests
-from dbrouting.inspection.findings import Finding
+from dbrouting.inspection.findings import Finding, Findings
 from dbrouting.moving import under_way
 from dbrouting.targets import DatabaseTargets
 
@@ -15,6 +16,9 @@ class AppSplitTargets(DatabaseTargets):
 
     def fill_tests(self) -> None:
         make_adopted_tables()
+
+    def differences(self, alias: str) -> Findings:
+        return differences_of_adopted_tables(alias)
 
     def lock(self, alias: str) -> AbstractContextManager[object]:
         return under_way.locked(alias)
