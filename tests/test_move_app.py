@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from baking import COMBINATIONS, Combination, variants
 from conftest import Bootstrapped
@@ -27,7 +28,15 @@ BEFORE_THE_BLOCK = (
 AFTER_IT = ("steps.block", "copying.is_same", "steps.catch_up", "steps.count_on")
 TABLES = ("billing_invoice", "billing_payment")
 pytestmark = pytest.mark.once
-on_every_engine = variants([found for found in COMBINATIONS if found.topology == "app-split"])
+APP_SPLIT = [found for found in COMBINATIONS if found.topology == "app-split"]
+on_every_engine = variants(APP_SPLIT)
+on_postgresql = variants([found for found in APP_SPLIT if found.database_engine == "postgresql"])
+# What fires no trigger that is made as most are.
+WAYS_AROUND = (
+    "TRUNCATE billing_invoice CASCADE",
+    "SET session_replication_role = replica; DELETE FROM billing_payment",
+    "SET session_replication_role = replica; TRUNCATE billing_payment",
+)
 
 
 FILL = """
@@ -129,9 +138,22 @@ def test_a_move_that_is_killed_again_and_again_comes_to_each_of_its_ends(shop: S
 
     shop.manage(*MOVE)
     with shop_of(shop.project, shop.databases, DATABASE_APPS_MAPPING="billing=orders_db") as switched:
-        assert switched.kill_again_and_again("move_app", "billing", "--drop-source") >= 3
+        assert switched.kill_again_and_again("move_app", "billing", "--drop-source", "--no-input") >= 3
         assert switched.rows(shop.new) == before
         assert switched.left(shop.old) == []
         switched.manage("move_app", "billing", "--to", "default")
-    shop.manage("move_app", "billing", "--drop-source")
+    shop.manage("move_app", "billing", "--drop-source", "--no-input")
     assert shop.rows(shop.old) == before
+
+
+@on_postgresql
+def test_old_tables_refuse_to_be_truncated_and_sessions_that_switch_triggers_off(shop: Shop) -> None:
+    shop.manage(*MOVE)
+    before = shop.rows(shop.old)
+
+    for statement in WAYS_AROUND:
+        with pytest.raises(psycopg.DatabaseError, match="billing is being moved to another database"):
+            shop.databases.cluster.primary.execute(statement, database=shop.old.database)
+
+    assert shop.rows(shop.old) == before
+    shop.manage("move_app", "billing", "--abort")

@@ -6,6 +6,14 @@ from mutant_tables import Mutant, Table
 FIRST = {
     "dbrouting/moving/copying.py": ("test_moving.py",),
     "dbrouting/moving/jobs.py": ("test_moving_jobs.py",),
+    "dbrouting/confirming.py": ("test_moving.py",),
+    "dbrouting/inspection/tables.py": ("test_moving.py", "test_check_databases.py"),
+    "dbrouting/management/commands/move_app.py": ("test_moving.py",),
+    "dbrouting/moving/crossing.py": ("test_moving.py",),
+    "dbrouting/moving/leftovers.py": ("test_random_moves.py",),
+    "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
+    "dbrouting/moving/ranges.py": ("test_random_moves.py",),
+    "dbrouting/moving/under_way.py": ("test_moving.py",),
     "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
     "dbrouting/references.py": (
@@ -16,6 +24,7 @@ FIRST = {
     ),
     "dbrouting/relations.py": ("test_app_split.py", "test_relations.py"),
     "dbrouting/routers.py": ("test_app_split.py", "test_routing_cases.py"),
+    "dbrouting/split_targets.py": ("test_moving.py", "test_read_only.py"),
     "dbrouting/sql.py": ("test_transactions.py", "test_sql.py"),
     "dbrouting/topology_checks.py": ("test_app_split.py", "test_reference_admin.py"),
     "outbox/apps.py": ("test_outbox.py", "test_reference_deletions.py"),
@@ -888,8 +897,122 @@ JOBS = (
     ),
 )
 
+MOVED_ROWS = (
+    Mutant(
+        "the last row of each range stays behind",
+        "dbrouting/moving/ranges.py",
+        '("<=", span.upper)',
+        '("<", span.upper)',
+        "rows are missing that no comparison misses: it leaves out the same ones",
+    ),
+    Mutant(
+        "keys are counted from those that are there",
+        "dbrouting/moving/leftovers.py",
+        "    if row is None or row[0] is None:\n",
+        "    if True:\n",
+        "a new row gets the key of one that was deleted, and what is kept under it",
+    ),
+    Mutant(
+        "the last key is given out once more",
+        "dbrouting/moving/leftovers.py",
+        '"last": row[0]}',
+        '"last": row[0] - 1}',
+        "a new row gets the key of the one that was deleted last",
+    ),
+    Mutant(
+        "the last column is not compared",
+        "dbrouting/moving/on_sqlite.py",
+        "repr(rows)",
+        "repr([row[:-1] for row in rows])",
+        "a row that was changed in that column alone arrives as it was before",
+    ),
+    Mutant(
+        "values become Python's on the way",
+        "dbrouting/moving/on_sqlite.py",
+        'f"+{quoted(connection, column)}"',
+        'f"{quoted(connection, column)}"',
+        "an app with a time of day can't be moved",
+    ),
+)
+
+AROUND_MOVES = (
+    Mutant(
+        "who is at work is always a migrate",
+        "dbrouting/moving/under_way.py",
+        "            if not moves:\n",
+        "            if True:\n",
+        "somebody looks for a migrate that nobody runs, and kills a move",
+    ),
+    Mutant(
+        "a lock knows of no move",
+        "dbrouting/split_targets.py",
+        "        return under_way.locked(alias)\n",
+        "        return super().lock(alias)\n",
+        "migrate doesn't say that a move is at work",
+    ),
+    Mutant(
+        "a move is told of in its new database only",
+        "dbrouting/moving/under_way.py",
+        "        if alias in (move.source, move.target)\n",
+        "        if alias == move.target\n",
+        "after the switch, check_databases proposes to drop the old tables, which move_app would compare before",
+    ),
+    Mutant(
+        "a move that is switched begins anew",
+        "dbrouting/moving/under_way.py",
+        "    if step is Step.FINISHED and move.is_switched:\n",
+        "    if False:\n",
+        "nobody is told how to end the move",
+    ),
+    Mutant(
+        "tables of a move are strays",
+        "dbrouting/inspection/tables.py",
+        "        if app_label not in explained:\n",
+        "        if True:\n",
+        "check_databases says how to drop the tables that rows are being copied to",
+    ),
+    Mutant(
+        "any answer is a yes",
+        "dbrouting/confirming.py",
+        " == name\n",
+        ' != ""\n',
+        "the tables of another app than the one that was meant are dropped",
+    ),
+    Mutant(
+        "a question is asked where nobody hears it",
+        "dbrouting/confirming.py",
+        "    if not sys.stdin.isatty():\n",
+        "    if False:\n",
+        "a job that drops tables ends with a traceback, or waits for ever",
+    ),
+    Mutant(
+        "old tables go without a question",
+        "dbrouting/management/commands/move_app.py",
+        "        must_ask = act is drop_source and is_asked and move.is_switched\n",
+        "        must_ask = False\n",
+        "a line from the shell's history drops tables",
+    ),
+    Mutant(
+        "a plan takes the map as it is",
+        "dbrouting/moving/crossing.py",
+        "    here, there = home_of_model(field.model), home_of_model(target)\n",
+        "    here = there = home_of_model(target)\n",
+        "a plan says of a foreign key that breaks that all is well",
+    ),
+    Mutant(
+        "a plan tells what stays together",
+        "dbrouting/moving/crossing.py",
+        "_label == app_label) != (target",
+        "_label == app_label) or (target",
+        "what crosses is lost among what doesn't",
+    ),
+)
+
 TABLE = Table(
     "app-split",
     FIRST,
-    (*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS, *JOBS),
+    (
+        *(*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
+        *(*JOBS, *MOVED_ROWS, *AROUND_MOVES),
+    ),
 )

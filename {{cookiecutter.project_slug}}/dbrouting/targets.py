@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from dbrouting.aliases import apps_on, is_dummy, migratable_aliases, usable_aliases
+from dbrouting.inspection.findings import Finding, Findings
 from dbrouting.overrides import current_override, in_database
 from dbrouting.provisioning import migration_lock
 
@@ -127,6 +128,14 @@ class DatabaseTargets:
     def lock(self, alias: str) -> AbstractContextManager[object]:
         """What keeps a second ``migrate`` off ``alias``; CommandError if another process is at work there."""
         return migration_lock(connections[alias])
+
+    def findings_about_apps(self, alias: str) -> dict[str, Finding]:
+        """What is to be known on ``alias``, by the label of the app: its tables there are no strays."""
+        return {}
+
+    def differences(self, alias: str) -> Findings:
+        """What else of ``alias`` isn't as it should be: nothing, where all tables are made by migrations."""
+        yield from ()
 
     def migrate_unlisted(self, options: dict[str, Any], stdout: OutputWrapper) -> dict[str, BaseException | None]:
         """What ``migrate`` does with the databases that aren't listed: by alias, the error or ``None``."""

@@ -16,6 +16,7 @@ from dbrouting.mapping import DatabaseMapping
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, variable_of
+from dbrouting.targets import get_targets
 
 AGAIN = f"{MANAGE} check_databases"
 
@@ -76,6 +77,7 @@ class Inspector:
                 yield from differences_of_records(report.alias, history)
                 yield from left_over_records(report.alias, history)
             yield from stray_tables(history, names, cursor)
+            yield from get_targets().differences(report.alias)
 
     def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:
         """What a copy lacks has to come from its source: no command of ours brings it."""

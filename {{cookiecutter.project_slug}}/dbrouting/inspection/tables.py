@@ -14,6 +14,7 @@ from dbrouting.explaining import every_model
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, in_shell, listed
 from dbrouting.inspection.histories import History, Key
 from dbrouting.provisioning import quoted
+from dbrouting.targets import get_targets
 
 Tables = dict[str, type[Model]]
 
@@ -132,8 +133,11 @@ def stray_tables(history: History, names: set[str], cursor: CursorWrapper) -> Fi
     for name, model in unexpected.items():
         if model and not router.allow_migrate_model(alias, model):
             strays[model._meta.app_label].append(name)
+    explained = get_targets().findings_about_apps(alias)
+    yield from explained.values()
     for app_label, found in strays.items():
-        yield strays_of(app_label, found, cursor, is_ours)
+        if app_label not in explained:
+            yield strays_of(app_label, found, cursor, is_ours)
 
 
 def unexpected_tables(history: History, names: set[str], cursor: CursorWrapper) -> dict[str, type[Model] | None]:

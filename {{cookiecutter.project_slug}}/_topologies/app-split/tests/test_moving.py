@@ -1,10 +1,13 @@
 """`move_app` on two databases made for it: what was there arrives, once, and nothing is lost on the way."""
 
+import builtins
 import datetime
 import json
+import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -15,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 from other_settings import fresh_url
@@ -24,6 +28,8 @@ from config.app_mapping import VARIABLE, apps_switched_by_environment
 from config.databases import DATABASE_APPS_MAPPING
 from config.env import from_url
 from dbrouting.aliases import lent
+from dbrouting.inspection.findings import Finding
+from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
 from dbrouting.moving import blocking, copying, preparing, steps
 from dbrouting.moving.engines import Engine
@@ -31,7 +37,8 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
-from dbrouting.provisioning import create_database, database_exists, drop_database
+from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
+from dbrouting.targets import get_targets
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
@@ -142,7 +149,7 @@ def test_an_app_is_moved_with_all_its_rows_and_the_old_tables_go_last(switch: Ca
     assert f"DATABASE_APPS_MAPPING=billing={NEW}" in told
     switch(NEW)
     assert "--drop-source" in move_app()
-    assert f"billing is on '{NEW}' alone" in move_app("--drop-source")
+    assert f"billing is on '{NEW}' alone" in move_app("--drop-source", "--no-input")
     assert content(NEW) == before
     assert tables(OLD) == set()
     assert Invoice.objects.using(NEW).create(order_id=1, amount=1).pk > last
@@ -191,6 +198,23 @@ def test_a_plan_changes_nothing(switch: Callable[[str], None]) -> None:
     assert any("permissions" in remark for remark in plan["remarks"])
     assert tables(NEW) == set()
     WRITES["insert"]()
+
+
+def test_a_plan_names_what_leads_out_of_the_app(switch: Callable[[str], None]) -> None:
+    apart = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["relations"]
+    together = json.loads(move_app("--to", "orders_db", "--dry-run", "--json"))["relations"]
+
+    assert "billing.Invoice.order -> orders.Order: leads from 'new_db' to 'orders_db' then, as it may." in apart
+    assert "billing.Invoice.order -> orders.Order: both are on 'orders_db' then." in together
+    assert not [line for line in apart if "billing.Payment.invoice" in line]
+
+
+def test_a_plan_says_what_to_write_in_place_of_what_breaks(switch: Callable[[str], None]) -> None:
+    output = StringIO()
+
+    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+
+    assert "admin.LogEntry.user -> accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
 
 
 def test_what_is_written_while_rows_are_copied_arrives(
@@ -306,13 +330,13 @@ def test_tables_that_a_killed_run_left_are_made_anew(
     assert content(OLD) == content(NEW)
 
 
-def test_records_without_tables_are_forgotten_and_the_migrations_run(switch: Callable[[str], None]) -> None:
-    """What `migrate` in the wrong database leaves."""
+def test_migrations_run_that_are_recorded_where_the_tables_are_not(switch: Callable[[str], None]) -> None:
+    """As every `migrate` records those of all apps."""
     MigrationRecorder(connections[NEW]).record_applied("billing", "0001_initial")
 
     told = move_app("--to", NEW)
 
-    assert "records migrations of billing as applied" in told
+    assert "The migrations of billing will run on 'new_db', which has none of its tables" in told
     assert content(OLD) == content(NEW)
 
 
@@ -325,7 +349,7 @@ def test_rows_of_an_app_that_is_mapped_already_are_fetched(switch: Callable[[str
 
     assert "Now switch" not in told
     assert content(NEW) == before
-    move_app("--drop-source")
+    move_app("--drop-source", "--no-input")
     assert tables(OLD) == set()
 
 
@@ -431,6 +455,22 @@ def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model]
     return {model: list(model._base_manager.using(OLD).order_by("pk").values_list()) for model in made}
 
 
+def test_threads_leave_no_session_behind(switch: Callable[[str], None]) -> None:
+    opened: list[BaseDatabaseWrapper] = []
+
+    def note(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+        opened.append(connection)
+
+    connection_created.connect(note)
+    try:
+        move_app("--to", NEW, "--batch-size=2")
+    finally:
+        connection_created.disconnect(note)
+
+    assert opened
+    assert not [one.alias for one in opened if one.connection and one is not connections[one.alias]]
+
+
 def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None]) -> None:
     before = content(OLD)
     drop_database(connections[NEW])
@@ -501,11 +541,44 @@ def test_nothing_is_dropped_before_the_switch_and_nothing_given_up_after_it(swit
     move_app("--to", NEW)
 
     with pytest.raises(CommandError, match=r"The map has billing on 'old_db', where its tables would be dropped"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     switch(NEW)
     with pytest.raises(CommandError, match=r"The map has billing on 'new_db', where its tables would be removed"):
         move_app("--abort")
     assert tables(OLD) == tables(NEW) == TABLES
+
+
+@pytest.mark.parametrize(("answer", "is_dropped"), [("billing", True), ("orders", False), ("yes", False), ("", False)])
+def test_to_drop_the_old_tables_the_apps_name_is_typed(
+    switch: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    is_dropped: bool,
+) -> None:
+    move_app("--to", NEW)
+    switch(NEW)
+    monkeypatch.setattr(sys, "stdin", Mock(isatty=lambda: True))
+    monkeypatch.setattr(builtins, "input", lambda prompt: answer)
+
+    with (
+        nullcontext() if is_dropped else pytest.raises(CommandError, match="Nothing was dropped: that is not its name")
+    ):
+        move_app("--drop-source")
+
+    assert tables(OLD) == (set() if is_dropped else TABLES)
+    lost = capsys.readouterr().out
+    assert re.search(r"billing_invoice on 'old_db': 7 rows, \d+ bytes", lost)
+    assert "billing_payment on 'old_db': 5 rows" in lost
+
+
+def test_nobody_is_asked_where_nobody_can_answer(switch: Callable[[str], None]) -> None:
+    move_app("--to", NEW)
+    switch(NEW)
+
+    with pytest.raises(CommandError, match="--no-input"):
+        move_app("--drop-source")
+    assert tables(OLD) == TABLES
 
 
 def test_what_was_written_to_the_new_tables_is_not_given_up(switch: Callable[[str], None]) -> None:
@@ -524,10 +597,10 @@ def test_old_tables_that_were_written_to_after_all_are_not_dropped(switch: Calla
     Invoice.objects.using(OLD).update(amount=0)
 
     with pytest.raises(CommandError, match="aren't blocked any more"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     blocking.block(Move("billing", OLD, NEW))
     with pytest.raises(CommandError, match=r"rows are others than those that were moved: billing_invoice, keys after"):
-        move_app("--drop-source")
+        move_app("--drop-source", "--no-input")
     assert tables(OLD) == TABLES
 
 
@@ -536,6 +609,49 @@ def test_a_move_to_another_database_meanwhile_is_refused(switch: Callable[[str],
 
     with pytest.raises(CommandError, match=r"being moved from 'old_db' to 'new_db'. Go on: .*\n.*--abort"):
         move_app("--to", "auth_db")
+
+
+@pytest.mark.parametrize("alias", [OLD, NEW])
+def test_whoever_comes_while_a_move_is_at_work_is_told_of_it(switch: Callable[[str], None], alias: str) -> None:
+    """Another move, or a `migrate`."""
+    move_app("--to", NEW)
+    said = rf"On the database '{alias}' somebody is at work: the move of billing from 'old_db' to 'new_db', .*finished"
+
+    with migration_lock(connections[alias].copy()):
+        with pytest.raises(CommandError, match=said):
+            move_app("--abort")
+        with pytest.raises(CommandError, match=said), get_targets().lock(alias):
+            pytest.fail("migrate would go on")
+
+
+def test_a_move_waits_for_no_migrate(switch: Callable[[str], None]) -> None:
+    with (
+        migration_lock(connections[OLD].copy()),
+        pytest.raises(CommandError, match="Another `migrate` is at work on the database 'old_db'"),
+    ):
+        move_app("--to", NEW)
+    assert not Ledger(NEW, "billing").is_open()
+
+
+@pytest.mark.parametrize("alias", [OLD, NEW])
+def test_tables_of_a_move_are_no_strays(switch: Callable[[str], None], alias: str) -> None:
+    move_app("--to", NEW)
+
+    [finding] = findings_on(alias)
+    assert "the move of billing from 'old_db' to 'new_db', which is finished" in finding.what
+    assert "python manage.py move_app billing --to new_db --abort" in finding.what
+    assert finding.commands == ("python manage.py move_app billing --to new_db",)
+    switch(NEW)
+    [finding] = findings_on(alias)
+    assert finding.commands == ("python manage.py move_app billing --to new_db --drop-source",)
+    move_app("--drop-source", "--no-input")
+    assert findings_on(alias) == []
+
+
+def findings_on(alias: str) -> list[Finding]:
+    """About its tables."""
+    found = Inspector().inspect(alias).findings
+    return [finding for finding in found if "billing" in finding.what and "tables" in finding.what]
 
 
 def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(

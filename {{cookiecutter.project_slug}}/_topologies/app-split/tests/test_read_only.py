@@ -12,6 +12,7 @@ from accounts.models import User
 from dbrouting import topology_checks
 from dbrouting.adopted_tables import adopted_models, empty_adopted_tables, filling, make_adopted_tables
 from dbrouting.aliases import lent
+from dbrouting.inspection.findings import Finding
 from dbrouting.overrides import in_database
 from dbrouting.read_only import WRITE, ReadOnlyDatabaseError, written
 from dbrouting.references import CrossDatabaseForeignKey
@@ -144,6 +145,51 @@ def test_the_tables_are_made_before_tests_and_emptied_after_them(visits: Any) ->
 
     empty_adopted_tables()
     assert rows.count() == 0
+
+
+# What check_databases says
+
+
+def adopted(monkeypatch: pytest.MonkeyPatch, table: str) -> list[Finding]:
+    """What it finds of a model with a column ``page``, if that is the table's name and the database is read-only."""
+    with isolate_apps("orders"):
+
+        class Visit(models.Model):
+            page = models.CharField(max_length=20)
+
+            class Meta:
+                app_label = "orders"
+                managed = False
+                db_table = table
+
+            def __str__(self) -> str:
+                return self.page
+
+    monkeypatch.setattr(apps, "get_models", lambda **kwargs: [Visit])
+    return list(get_targets().differences("orders_db"))
+
+
+@pytest.mark.usefixtures("db", "read_only_orders")
+def test_columns_that_somebody_else_removed_or_added_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    error, info = adopted(monkeypatch, "orders_orderline")
+
+    assert (error.severity, info.severity) == ("error", "info")
+    assert error.what == "orders_orderline lacks columns of orders.Visit, so that its queries fail: page."
+    assert "orders_orderline has columns that orders.Visit lacks: order_id," in info.what
+    assert error.commands == ("python manage.py inspectdb orders_orderline --database=orders_db",)
+
+
+@pytest.mark.usefixtures("db", "read_only_orders")
+def test_a_table_that_somebody_else_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    [error] = adopted(monkeypatch, "orders_visit")
+
+    assert error.what.startswith("orders.Visit has no table orders_visit any more")
+
+
+def test_tables_that_are_not_made_by_migrations_may_be_missing_where_writes_are_allowed(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert adopted(monkeypatch, "orders_visit") == []
 
 
 # Checks

@@ -12,6 +12,7 @@ from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import TAG
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving import leftovers
+from dbrouting.moving.crossing import relations
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import is_empty, recorded, tables_present
@@ -36,6 +37,8 @@ class Plan:
     source: str
     target: str
     tables: list[TablePlan]
+    # To and from models of other apps, and what becomes of them.
+    relations: list[str]
     # Why it can't be done.
     problems: list[str]
     # What will be different, and what won't.
@@ -69,6 +72,7 @@ def plan_of(move: Move) -> Plan:
         move.source,
         move.target,
         [table_plan(move, model._meta.label, model._meta.db_table) for model in move.models],
+        list(relations(move)),
         [*problems(move, is_new), *(in_words(message) for message in broken if message.level >= ERROR)],
         [
             *remarks_about(move, is_new),
@@ -104,10 +108,19 @@ def require_sense(move: Move) -> None:
         raise MoveError(problem)
 
 
+def losses_of(move: Move) -> Iterator[str]:
+    """What dropping the old tables removes; an earlier run may have dropped some."""
+    present = move.old.introspection.table_names(include_views=True)
+    for model in move.models:
+        if model._meta.db_table in present:
+            table = table_plan(move, model._meta.label, model._meta.db_table)
+            yield f"{table.table} on {move.source!r}: {table.rows} rows, {table.bytes} bytes"
+
+
 def table_plan(move: Move, label: str, table: str) -> TablePlan:
     estimated, size = move.engine.size(move.old, table)
     with move.old.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {quoted(move.old, table)}")
+        cursor.execute(f"SELECT COUNT(*) FROM {quoted(move.old, move.engine.stored_as(move.old, table))}")
         return TablePlan(label, table, estimated, cursor.fetchone()[0], size)
 
 
@@ -137,8 +150,8 @@ def remarks_about(move: Move, is_new: bool) -> Iterator[str]:
         yield f"The database {move.target!r} isn't there yet: it will be made."
     elif recorded(move) and not tables_present(move) and not move.ledger.is_open():
         yield (
-            f"{move.target!r} records migrations of {move.app_label} as applied, without their tables: they will be "
-            "forgotten there, and run."
+            f"The migrations of {move.app_label} will run on {move.target!r}, which has none of its tables: that they "
+            "are recorded there is as it should be, for every database records those of all apps."
         )
 
 

@@ -15,7 +15,8 @@ from dbrouting.moving.leftovers import count_on
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import begin, drop_tables, prepare, record, restore
 from dbrouting.moving.verifying import changed_since
-from dbrouting.provisioning import migration_lock, quoted
+from dbrouting.provisioning import quoted
+from dbrouting.targets import get_targets
 
 Tell = Callable[[str], object]
 
@@ -24,8 +25,8 @@ Tell = Callable[[str], object]
 def at_work(move: Move) -> Iterator[None]:
     """One move at a time, and no ``migrate`` on either side; what a database says is told in words."""
     with ExitStack() as stack:
-        stack.enter_context(migration_lock(move.new))
-        stack.enter_context(migration_lock(move.old))
+        for alias in (move.target, move.source):
+            stack.enter_context(get_targets().lock(alias))
         try:
             with move.sessions():
                 yield

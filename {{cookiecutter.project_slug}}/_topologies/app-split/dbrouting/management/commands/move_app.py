@@ -8,9 +8,10 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from dbrouting.confirming import is_confirmed
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
-from dbrouting.moving.plan import Plan, plan_of, require_sense
+from dbrouting.moving.plan import Plan, losses_of, plan_of, require_sense
 from dbrouting.moving.preparing import make_database
 from dbrouting.moving.steps import abort, drop_source, move_rows, switch
 from dbrouting.moving.which import move_of
@@ -45,6 +46,12 @@ class Command(BaseCommand):
         what.add_argument("--dry-run", action="store_true", help="Say what would be done, and what stands in its way.")
         what.add_argument("--abort", action="store_true", help="Leave the old database as it was; before the switch.")
         what.add_argument("--drop-source", action="store_true", help="Drop the old tables; after the switch.")
+        parser.add_argument(
+            *("--no-input", "--noinput"),
+            action="store_false",
+            dest="interactive",
+            help="With --drop-source: don't ask for the app's name.",
+        )
         parser.add_argument("--json", action="store_true", help="With --dry-run: print the plan as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -60,7 +67,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._print_plan(plan_of(move), options["json"])
         elif options["abort"] or options["drop_source"]:
-            self._end(move, abort if options["abort"] else drop_source)
+            self._end(move, abort if options["abort"] else drop_source, options["interactive"])
         else:
             self._move(move)
 
@@ -72,8 +79,8 @@ class Command(BaseCommand):
         for table in plan.tables:
             self.stdout.write(f"  {table.model}  {table.table}: {table.rows} rows, {table.bytes} bytes")
         self.stdout.write(f"  together {plan.rows} rows; about {plan.bytes} bytes are needed on {plan.target!r}")
-        for remark in plan.remarks:
-            self.stdout.write(f"  {remark}")
+        for line in [*plan.relations, *plan.remarks]:
+            self.stdout.write(f"  {line}")
         for problem in plan.problems:
             self.stdout.write(self.style.ERROR(f"  in the way: {problem}"))
 
@@ -108,8 +115,11 @@ class Command(BaseCommand):
         else:
             self.stdout.write(switch(move))
 
-    def _end(self, move: Move, act: Callable[[Move], None]) -> None:
+    def _end(self, move: Move, act: Callable[[Move], None], is_asked: bool) -> None:
         if not move.ledger.is_open():
             raise MoveError(f"{move.app_label} is not being moved to {move.target!r}: there is nothing to end.")
+        must_ask = act is drop_source and is_asked and move.is_switched
+        if must_ask and not is_confirmed(move.app_label, "app", losses_of(move)):
+            raise CommandError("Nothing was dropped: that is not its name.")
         act(move)
         self.stdout.write(self.style.SUCCESS(ENDS[act.__name__].format(move=move)))

@@ -1,11 +1,10 @@
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from dbrouting.confirming import is_confirmed
 from tenants.losses import losses_of
 from tenants.management.explained import explained
-from tenants.models import Tenant
 from tenants.services import delete_tenant, get_tenant
 
 
@@ -21,15 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with explained("The tenant was not deleted."):
             tenant = get_tenant(options["name"])
-            if options["interactive"] and not is_confirmed(tenant):
+            if options["interactive"] and not is_confirmed(tenant.name, "tenant", losses_of(tenant)):
                 raise CommandError("The tenant was not deleted: that is not its name.")
             delete_tenant(tenant)
         self.stdout.write(self.style.SUCCESS(f"Deleted the tenant {tenant}."))
-
-
-def is_confirmed(tenant: Tenant) -> bool:
-    if not sys.stdin.isatty():
-        raise CommandError("Nobody can be asked here whether to delete it. If you are sure, add --no-input.")
-    lost = "\n".join(f"    {line}" for line in losses_of(tenant))
-    print(f"This deletes, for good:\n\n{lost}\n")
-    return input(f"Type the tenant's name, {tenant}, to delete it: ") == tenant.name
