@@ -173,7 +173,7 @@ def alike(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
         yield cursor
 
 
-def rows_of(connection: BaseDatabaseWrapper, query: str, *values: str) -> list[tuple[Any, ...]]:
+def rows_of(connection: BaseDatabaseWrapper, query: str, *values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return list(cursor.fetchall())
