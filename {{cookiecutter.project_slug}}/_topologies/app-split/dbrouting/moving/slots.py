@@ -44,7 +44,8 @@ PEEK = """SELECT xid::text::bigint, data FROM pg_logical_slot_peek_binary_change
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 XIDS = 1 << 32  # numbers of transactions in the log; those of snapshots go on beyond
 AT_ONCE = 20_000  # changes to be asked for; a transaction comes as a whole
-FETCHED = 2_000
+FETCHED = 200  # with all the columns of a row, which may be long
+PIECE = 2_000  # without them
 PATIENCE = "60s"
 
 
@@ -143,13 +144,13 @@ class Slot:
             yield self._pieces(Decoder(keys))
 
     def _pieces(self, decoder: Decoder) -> Iterator[list[Read]]:
-        with self.connection.cursor() as cursor:
-            while True:
-                cursor.execute(f"FETCH {FETCHED} FROM dbrouting_changes")
-                rows = cursor.fetchall()
-                if not rows:
-                    return
-                yield [Read(xid, what) for xid, data in rows for what in decoder.decode(bytes(data))]
+        piece: list[Read] = []
+        while rows := rows_of(self.connection, f"FETCH {FETCHED} FROM dbrouting_changes"):
+            piece += [Read(xid, what) for xid, data in rows for what in decoder.decode(bytes(data))]
+            if len(piece) >= PIECE:
+                yield piece
+                piece = []
+        yield piece
 
     def forget(self, end: str) -> None:
         """What was committed up to there needn't be told again."""
