@@ -245,7 +245,7 @@ def test_without_somebody_who_tells_what_was_written_all_ranges_are_compared_aft
         patch.setattr(steps, "count_on", Mock(side_effect=KilledError))
         with pytest.raises(KilledError):
             move_app("--to", NEW, "--batch-size=2")
-    Invoice.objects.using(NEW).update(amount=99)
+    Payment.objects.using(NEW).update(amount=99)
     move_app()
 
     assert content(OLD) == content(NEW)
