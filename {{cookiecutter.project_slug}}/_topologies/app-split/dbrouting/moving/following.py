@@ -228,10 +228,10 @@ class Follower:
             if None in keys:
                 self.move.ledger.distrust(table.name, recopy=True)
             elif keys:
-                self._copy_rows(table, [key for key in keys if key is not None])
+                self.copy_rows(table, [key for key in keys if key is not None])
         return sum(map(len, written.values()))
 
-    def _copy_rows(self, table: Table, keys: list[tuple[str, ...]]) -> None:
+    def copy_rows(self, table: Table, keys: list[tuple[str, ...]]) -> None:
         """As they are by now. A unique value that another row still has makes their ranges wait for being copied."""
         move = self.move
         rows = rows_with(table, move.old, keys)
