@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from baking import COMBINATIONS, Combination, variants
@@ -12,7 +15,7 @@ from conftest import Bootstrapped
 from databases import Databases, OnServers, Place, Rows
 from killing import Killable, killable_process
 from processes import environment
-from servers import USER
+from servers import SECONDS_TO_START, USER
 
 WRITER = Path(__file__).parent / "moving_writer.py"
 MOVE = ("move_app", "billing", "--to", "orders_db", "--batch-size", "10")
@@ -58,10 +61,18 @@ class Shop(Killable):
         """What a move may leave."""
         return [name for name in self.databases.tables(place) if name.startswith(("billing_", "dbrouting_"))]
 
-    def administrate(self, statements: str, place: Place | None = None) -> None:
+    def administrate(self, statements: str, place: Place | None = None) -> list[tuple[Any, ...]]:
         """On the old database, if no other is named, as one who may do all."""
         assert isinstance(self.databases, OnServers)
-        self.databases.cluster.primary.execute(statements, database=(place or self.old).database)
+        return self.databases.cluster.primary.execute(statements, database=(place or self.old).database)
+
+    def wait_for_session(self, condition: str) -> None:
+        """Of the old database's, seen in pg_stat_activity."""
+        mine = "datname = current_database() AND pid <> pg_backend_pid()"
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self.administrate(f"SELECT 1 FROM pg_stat_activity WHERE {mine} AND ({condition})"):
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
 
     def slots(self) -> Rows:
         query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s"
@@ -206,6 +217,36 @@ def test_whatever_is_written_after_the_comparison_arrives(shop: Shop, writes: st
     assert shop.rows(shop.new) == shop.rows(shop.old) == finished
     shop.manage("move_app", "billing", "--abort")
     assert shop.slots() == []
+
+
+@on_postgresql
+def test_what_is_committed_and_waits_for_a_standby_arrives_too(shop: Shop) -> None:
+    """The log tells of it before anybody sees it: what is copied then is the row as it was."""
+    shop.kill_after(COMPARED)
+    shop.administrate(f"ALTER ROLE {USER} SET synchronous_commit = local")  # the move itself doesn't wait
+    with ThreadPoolExecutor() as beside, no_standby_confirming(shop) as nobody_confirms:
+        written = beside.submit(shop.administrate, "UPDATE billing_invoice SET amount = 13 WHERE order_id = 100013")
+        shop.wait_for_session("wait_event = 'SyncRep'")
+        moved = beside.submit(shop.manage, *MOVE)
+        shop.wait_for_session("query LIKE 'SELECT pg_current_snapshot()%' OR query LIKE 'LOCK TABLE%'")
+        nobody_confirms.close()
+        written.result()
+        moved.result()
+    shop.administrate(f"ALTER ROLE {USER} RESET synchronous_commit")
+
+    assert shop.rows(shop.new) == shop.rows(shop.old)
+    shop.manage("move_app", "billing", "--abort")
+
+
+@contextmanager
+def no_standby_confirming(shop: Shop) -> Iterator[ExitStack]:
+    """Until the block or what it gives is closed, commits on the old server wait for a standby that isn't there."""
+    with ExitStack() as stack:
+        for statement in ("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"):
+            shop.administrate(statement)
+        stack.callback(shop.administrate, "SELECT pg_reload_conf()")
+        stack.callback(shop.administrate, "ALTER SYSTEM RESET synchronous_standby_names")
+        yield stack
 
 
 @on_postgresql

@@ -42,8 +42,8 @@ from dbrouting.provisioning import quoted
 
 ROUNDS = 5
 FEW = 1_000  # rows, which take less than a second
-ATTEMPTS = 60
-PAUSE = 1.0
+ATTEMPTS = 600
+PAUSE = 0.1
 UNIQUE = (2,)
 REFUSED = "writes are refused"
 
