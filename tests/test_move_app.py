@@ -74,6 +74,10 @@ class Shop(Killable):
             assert time.monotonic() < deadline, condition
             time.sleep(0.02)
 
+    def constraints(self, place: Place) -> list[tuple[Any, ...]]:
+        query = "SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ~ '^billing_'"
+        return sorted(self.administrate(query, place))
+
     def slots(self) -> Rows:
         query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s"
         return self.databases.fetch(self.old, query, self.old.database)
@@ -215,6 +219,7 @@ def test_whatever_is_written_after_the_comparison_arrives(shop: Shop, writes: st
     shop.manage(*MOVE)
 
     assert shop.rows(shop.new) == shop.rows(shop.old) == finished
+    assert shop.constraints(shop.new) == shop.constraints(shop.old) != []
     shop.manage("move_app", "billing", "--abort")
     assert shop.slots() == []
 

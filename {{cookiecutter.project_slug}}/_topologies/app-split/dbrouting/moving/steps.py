@@ -8,7 +8,7 @@ from django.db import DatabaseError
 
 from dbrouting.moving.blocking import block, is_blocked, unblock
 from dbrouting.moving.copying import catch_up, copy_table
-from dbrouting.moving.engines import AFTER_BLOCK, BEFORE_BLOCK, execute_all
+from dbrouting.moving.engines import AFTER_ALL, AFTER_BLOCK, BEFORE_BLOCK, execute_all
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.following import follow, leave, settle, watch
 from dbrouting.moving.ledger import Step
@@ -58,6 +58,7 @@ def move_rows(move: Move, tell: Tell) -> None:
                 f"tables anew. Rows may be missing on {move.target!r}. Begin anew: {move.command} --abort"
             )
         leave(move)
+        restore(move, AFTER_ALL)
 
 
 def copy(move: Move) -> None:
@@ -133,7 +134,7 @@ def abort(move: Move) -> None:
             record(move)
         else:
             execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
-            restore(move, BEFORE_BLOCK + AFTER_BLOCK)
+            restore(move, BEFORE_BLOCK + AFTER_BLOCK + AFTER_ALL)
         move.ledger.close()
 
 
@@ -152,6 +153,7 @@ def drop_source(move: Move) -> None:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
         leave(move)
+        restore(move, AFTER_ALL)
         move.engine.drop(move.old, move.names, move.app_label)
         move.ledger.close()
 
