@@ -21,10 +21,11 @@ WRITER = Path(__file__).parent / "moving_writer.py"
 MOVE = ("move_app", "billing", "--to", "orders_db", "--batch-size", "10")
 BEFORE_THE_COPY = ("preparing.tables_present", "preparing.make_tables", "preparing.shed")
 BEFORE_THE_BLOCK = ("copying.copy_early", "copying.copy_early", "steps.copy_table", "steps.restore")
-AFTER_IT = ("steps.block", "steps.catch_up", "steps.count_on", "steps.leave")
+AFTER_IT = ("steps.catch_up", "steps.count_on", "steps.leave")
 # PostgreSQL tells what is written meanwhile.
 BEGINNING_TO_FOLLOW = ("slots.Slot.make", "slots.Slot.mark")
 COMPARED = "following.Follower.compare"
+SETTLING = ("following.Follower.is_sure_of",)
 FOLLOWING = ("following.Follower.copy_rows", "slots.Slot.forget", "following.restore", COMPARED)
 TABLES = ("billing_invoice", "billing_payment")
 pytestmark = pytest.mark.once
@@ -128,8 +129,8 @@ def writing(shop: Shop) -> Iterator[list[int]]:
 
 def steps_on(engine: str) -> tuple[str, ...]:
     if engine != "postgresql":
-        return (*BEFORE_THE_COPY, *BEFORE_THE_BLOCK, "copying.is_same", *AFTER_IT)
-    return (*BEFORE_THE_COPY, *BEGINNING_TO_FOLLOW, *BEFORE_THE_BLOCK, *FOLLOWING, *AFTER_IT)
+        return (*BEFORE_THE_COPY, *BEFORE_THE_BLOCK, "steps.block", "copying.is_same", *AFTER_IT)
+    return (*BEFORE_THE_COPY, *BEGINNING_TO_FOLLOW, *BEFORE_THE_BLOCK, *FOLLOWING, "steps.block", *SETTLING, *AFTER_IT)
 
 
 @on_every_engine
