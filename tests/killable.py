@@ -5,10 +5,10 @@ step is, the project's code doesn't know: a statement that changes something, or
 """
 
 import contextlib
-import importlib
 import io
 import json
 import os
+import pkgutil
 import re
 import signal
 import sys
@@ -54,8 +54,8 @@ def die() -> None:
 
 def die_after(path: str) -> None:
     """Once the function at ``path`` has done its work."""
-    module, _, name = path.rpartition(".")
-    home = importlib.import_module(module)
+    where, _, name = path.rpartition(".")
+    home = pkgutil.resolve_name(where)  # a module, or a class in it
     function = getattr(home, name)
 
     def replacement(*args: Any, **kwargs: Any) -> None:

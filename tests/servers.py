@@ -222,7 +222,7 @@ class PostgreSQL(Server):
         )
         self.start()
         self.execute(f"ALTER ROLE {ADMIN} PASSWORD '{ADMIN_PASSWORD}'")
-        self.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        self.execute(f"CREATE ROLE {USER} LOGIN CREATEDB REPLICATION PASSWORD '{PASSWORD}'")
 
     def start(self) -> None:
         """Again and again, while processes of one that was killed hold on to its memory: they'll notice."""

@@ -2,30 +2,32 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from baking import COMBINATIONS, Combination, variants
 from conftest import Bootstrapped
-from databases import Databases, Place
+from databases import Databases, OnServers, Place, Rows
 from killing import Killable, killable_process
 from processes import environment
+from servers import SECONDS_TO_START, USER
 
 WRITER = Path(__file__).parent / "moving_writer.py"
 MOVE = ("move_app", "billing", "--to", "orders_db", "--batch-size", "10")
-BEFORE_THE_BLOCK = (
-    "preparing.tables_present",
-    "preparing.make_tables",
-    "preparing.shed",
-    "copying.copy_early",
-    "copying.copy_early",
-    "steps.copy_table",
-    "steps.restore",
-)
-AFTER_IT = ("steps.block", "copying.is_same", "steps.catch_up", "steps.count_on")
+BEFORE_THE_COPY = ("preparing.tables_present", "preparing.make_tables", "preparing.shed")
+BEFORE_THE_BLOCK = ("copying.copy_early", "copying.copy_early", "steps.copy_table", "steps.restore")
+AFTER_IT = ("steps.catch_up", "steps.count_on", "steps.leave")
+# PostgreSQL tells what is written meanwhile.
+BEGINNING_TO_FOLLOW = ("slots.Slot.make", "slots.Slot.mark")
+COMPARED = "following.Follower.compare"
+SETTLING = ("following.Follower.is_sure_of",)
+FOLLOWING = ("following.Follower.copy_rows", "slots.Slot.forget", "following.restore", COMPARED)
 TABLES = ("billing_invoice", "billing_payment")
 pytestmark = pytest.mark.once
 APP_SPLIT = [found for found in COMBINATIONS if found.topology == "app-split"]
@@ -68,6 +70,31 @@ class Shop(Killable):
         """What a move may leave."""
         return [name for name in self.databases.tables(place) if name.startswith(("billing_", "dbrouting_"))]
 
+    def administrate(self, statements: str, place: Place | None = None) -> list[tuple[Any, ...]]:
+        """On the old database, if no other is named, as one who may do all."""
+        assert isinstance(self.databases, OnServers)
+        return self.databases.cluster.primary.execute(statements, database=(place or self.old).database)
+
+    def wait_for_session(self, condition: str) -> None:
+        """Of the old database's, seen in pg_stat_activity."""
+        mine = "datname = current_database() AND pid <> pg_backend_pid()"
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self.administrate(f"SELECT 1 FROM pg_stat_activity WHERE {mine} AND ({condition})"):
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
+
+    def constraints(self, place: Place) -> list[tuple[Any, ...]]:
+        query = "SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ~ '^billing_'"
+        return sorted(self.administrate(query, place))
+
+    def slots(self) -> Rows:
+        query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s"
+        return self.databases.fetch(self.old, query, self.old.database)
+
+    def kill_after(self, path: str) -> None:
+        """The move, once a function has done its work."""
+        self.kill("manage", *MOVE, after=f"dbrouting.moving.{path}")
+
     def kill_again_and_again(self, *words: str, stride: int = 1) -> int:
         """Kill the command before its first statement, the next run ``stride`` later; how often until one ended."""
         kills = 0
@@ -108,11 +135,19 @@ def writing(shop: Shop) -> Iterator[list[int]]:
         committed += map(int, writer.communicate("")[0].split())
 
 
+def steps_on(engine: str) -> tuple[str, ...]:
+    if engine != "postgresql":
+        return (*BEFORE_THE_COPY, *BEFORE_THE_BLOCK, "steps.block", "copying.is_same", *AFTER_IT)
+    return (*BEFORE_THE_COPY, *BEGINNING_TO_FOLLOW, *BEFORE_THE_BLOCK, *FOLLOWING, "steps.block", *SETTLING, *AFTER_IT)
+
+
 @on_every_engine
-def test_a_move_that_is_killed_at_each_step_loses_and_doubles_nothing_while_others_write(shop: Shop) -> None:
+def test_a_move_that_is_killed_at_each_step_loses_and_doubles_nothing_while_others_write(
+    shop: Shop, combination: Combination
+) -> None:
     with writing(shop) as committed:
-        for path in (*BEFORE_THE_BLOCK, *AFTER_IT):
-            shop.kill("manage", *MOVE, after=f"dbrouting.moving.{path}")
+        for path in steps_on(combination.database_engine):
+            shop.kill_after(path)
         shop.manage(*MOVE)
         finished = shop.rows(shop.old)
 
@@ -156,4 +191,126 @@ def test_old_tables_refuse_to_be_truncated_and_sessions_that_switch_triggers_off
             shop.databases.cluster.primary.execute(statement, database=shop.old.database)
 
     assert shop.rows(shop.old) == before
+    shop.manage("move_app", "billing", "--abort")
+
+
+# As many rows come as go: counting them would give the rest away.
+TOLD = """
+    BEGIN; INSERT INTO billing_invoice (order_id, amount, issued_at) VALUES (100100, 1, now()); COMMIT;
+    BEGIN; DELETE FROM billing_payment USING billing_invoice i WHERE invoice_id = i.id AND order_id = 100034;
+    DELETE FROM billing_invoice WHERE order_id = 100034; COMMIT;
+    BEGIN; CREATE TEMPORARY TABLE more AS SELECT * FROM billing_payment LIMIT 2; UPDATE more SET id = id + 5000;
+    INSERT INTO billing_payment SELECT * FROM more; COMMIT;
+    BEGIN; UPDATE billing_invoice SET amount = 2 WHERE order_id = 100002; COMMIT;
+    BEGIN; DELETE FROM billing_payment USING billing_invoice i WHERE invoice_id = i.id AND order_id = 100006; COMMIT;
+    BEGIN; UPDATE billing_payment SET id = -id WHERE id IN (SELECT max(id) FROM billing_payment); COMMIT;
+    BEGIN; UPDATE billing_payment p SET id = p.id + 1000000 FROM billing_invoice i
+    WHERE invoice_id = i.id AND order_id IN (100014, 100026); UPDATE billing_payment SET id =
+    (SELECT sum(id) FROM billing_payment WHERE id > 1000000) - id - 1000000 WHERE id > 1000000; COMMIT;
+    BEGIN; SET LOCAL session_replication_role = replica;
+    UPDATE billing_invoice SET amount = 3 WHERE order_id = 100010; COMMIT;
+    BEGIN; UPDATE billing_invoice SET amount = 4 WHERE order_id = 100014; SAVEPOINT s;
+    DELETE FROM billing_payment; ROLLBACK TO SAVEPOINT s; UPDATE billing_invoice SET amount = 5 WHERE order_id = 100018;
+    COMMIT;
+    BEGIN; DELETE FROM billing_payment; ROLLBACK;
+    BEGIN; SET LOCAL synchronous_commit = off; UPDATE billing_invoice SET amount = 6 WHERE order_id = 100022; COMMIT
+"""
+TRUNCATED = """
+    BEGIN; CREATE TEMPORARY TABLE kept AS TABLE billing_payment; TRUNCATE billing_payment;
+    INSERT INTO billing_payment SELECT * FROM kept; COMMIT; BEGIN; UPDATE billing_payment SET amount = 9; COMMIT
+"""
+WRITTEN_ANEW = "ALTER TABLE billing_invoice ALTER COLUMN amount TYPE numeric(10, 2) USING amount + 10"
+GONE = """
+    SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database();
+    UPDATE billing_invoice SET amount = 11
+"""
+OBSTACLES = {
+    "ALTER TABLE billing_payment REPLICA IDENTITY NOTHING": "ALTER TABLE billing_payment REPLICA IDENTITY DEFAULT",
+    "ALTER TABLE billing_payment SET UNLOGGED": "ALTER TABLE billing_payment SET LOGGED",
+}
+FORGED = "as it was"
+FORGE = f"""UPDATE dbrouting_moves SET content = jsonb_set(content::jsonb, '{{digest}}', '"{FORGED}"')::text
+    WHERE kind = 'range'"""
+RESTORE = f"""UPDATE dbrouting_moves line SET content = kept.content FROM kept
+    WHERE kept.id = line.id AND line.content LIKE '%{FORGED}%'"""
+
+
+@on_postgresql
+@pytest.mark.parametrize("writes", [TOLD, TRUNCATED, WRITTEN_ANEW, GONE], ids=["told", "truncated", "anew", "gone"])
+def test_whatever_is_written_after_the_comparison_arrives(shop: Shop, writes: str) -> None:
+    """What nobody is told of isn't compared again: ranges are so small that no other write gives one away."""
+    shop.kill("manage", *MOVE[:-1], "4", after=f"dbrouting.moving.{COMPARED}")
+    shop.administrate(writes)
+    finished = shop.rows(shop.old)
+
+    shop.manage(*MOVE)
+
+    assert shop.rows(shop.new) == shop.rows(shop.old) == finished
+    assert shop.constraints(shop.new) == shop.constraints(shop.old) != []
+    shop.manage("move_app", "billing", "--abort")
+    assert shop.slots() == []
+
+
+@on_postgresql
+def test_what_is_committed_and_waits_for_a_standby_arrives_too(shop: Shop) -> None:
+    """The log tells of it before anybody sees it: what is copied then is the row as it was."""
+    shop.kill_after(COMPARED)
+    shop.administrate(f"ALTER ROLE {USER} SET synchronous_commit = local")  # the move itself doesn't wait
+    with ThreadPoolExecutor() as beside, no_standby_confirming(shop) as nobody_confirms:
+        written = beside.submit(shop.administrate, "UPDATE billing_invoice SET amount = 13 WHERE order_id = 100013")
+        shop.wait_for_session("wait_event = 'SyncRep'")
+        moved = beside.submit(shop.manage, *MOVE)
+        shop.wait_for_session("query LIKE 'SELECT pg_current_snapshot()%' OR query LIKE 'LOCK TABLE%'")
+        nobody_confirms.close()
+        written.result()
+        moved.result()
+    shop.administrate(f"ALTER ROLE {USER} RESET synchronous_commit")
+
+    assert shop.rows(shop.new) == shop.rows(shop.old)
+    shop.manage("move_app", "billing", "--abort")
+
+
+@contextmanager
+def no_standby_confirming(shop: Shop) -> Iterator[ExitStack]:
+    """Until the block or what it gives is closed, commits on the old server wait for a standby that isn't there."""
+    with ExitStack() as stack:
+        for statement in ("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"):
+            shop.administrate(statement)
+        stack.callback(shop.administrate, "SELECT pg_reload_conf()")
+        stack.callback(shop.administrate, "ALTER SYSTEM RESET synchronous_standby_names")
+        yield stack
+
+
+@on_postgresql
+def test_after_the_block_what_nobody_touched_is_not_read_again(shop: Shop) -> None:
+    shop.kill_after(COMPARED)
+    shop.administrate("UPDATE billing_invoice SET amount = 12 WHERE order_id = 100008")
+    shop.administrate(f"CREATE TABLE kept AS TABLE dbrouting_moves; {FORGE}", shop.new)
+
+    shop.manage(*MOVE)
+
+    lines = shop.databases.fetch(shop.new, "SELECT name, content FROM dbrouting_moves WHERE kind = 'range'")
+    assert len(lines) >= 8
+    assert [line["name"] for line in lines if FORGED not in line["content"]] == ["billing_invoice"]
+    assert shop.rows(shop.new) == shop.rows(shop.old)
+    shop.administrate(f"{RESTORE}; DROP TABLE kept", shop.new)
+    shop.manage("move_app", "billing", "--abort")
+
+
+@on_postgresql
+def test_what_cannot_be_followed_is_said_and_moved_all_the_same(shop: Shop) -> None:
+    before = shop.rows(shop.old)
+    said = []
+    for obstacle, remedy in OBSTACLES.items():
+        shop.administrate(obstacle)
+        said.append(shop.done("manage", *MOVE, "--dry-run")["output"])
+        shop.administrate(remedy)
+    shop.administrate(f"ALTER ROLE {USER} NOREPLICATION")
+    told = shop.done("manage", *MOVE)["output"]
+    shop.administrate(f"ALTER ROLE {USER} REPLICATION")
+
+    assert "the log doesn't tell the keys of billing_payment" in said[0]
+    assert "billing_payment is unlogged, partitioned or inherited" in said[1]
+    assert told.count(f'ALTER ROLE "{USER}" REPLICATION') == 2  # in the plan, and by the run
+    assert shop.rows(shop.new) == shop.rows(shop.old) == before
     shop.manage("move_app", "billing", "--abort")

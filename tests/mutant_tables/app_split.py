@@ -14,6 +14,10 @@ FIRST = {
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
     "dbrouting/moving/under_way.py": ("test_moving.py",),
+    "dbrouting/moving/following.py": ("test_moving.py",),
+    "dbrouting/moving/ledger.py": ("test_moving.py",),
+    "dbrouting/moving/pgoutput.py": ("test_following.py",),
+    "dbrouting/moving/slots.py": ("test_following.py",),
     "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
     "dbrouting/references.py": (
@@ -1008,11 +1012,78 @@ AROUND_MOVES = (
     ),
 )
 
+FOLLOWING = (
+    Mutant(
+        "a key is told as it became, not as it was",
+        "dbrouting/moving/pgoutput.py",
+        "            yield Written(table, told if len(told) == len(key) else None)\n",
+        "            if not message.has_more():\n"
+        "                yield Written(table, told if len(told) == len(key) else None)\n",
+        "a row whose key changed during a move is there twice",
+    ),
+    Mutant(
+        "long values that stayed are not looked up",
+        "dbrouting/moving/pgoutput.py",
+        "            if before:  #",
+        "            if False:  #",
+        "one change of a long key makes a move compare a whole table while writes are refused",
+    ),
+    Mutant(
+        "TRUNCATE is noticed for one table",
+        "dbrouting/moving/pgoutput.py",
+        "for _ in range(count))",
+        "for _ in range(1))",
+        "tables that were emptied together with others keep their rows on the new side until they are compared",
+    ),
+    Mutant(
+        "the log is forgotten up to the beginning of a commit",
+        "dbrouting/moving/pgoutput.py",
+        "_flags, _start, end = message.number(1), message.number(8), message.number(8)",
+        "_flags, end, _start = message.number(1), message.number(8), message.number(8)",
+        "the last transaction is told again and again",
+    ),
+    Mutant(
+        "numbers of transactions never begin again",
+        "dbrouting/moving/slots.py",
+        "        is_before = (xid - self.xmax) % XIDS >= XIDS // 2\n",
+        "        is_before = xid < self.xmax\n",
+        "on a server with four billion transactions, rows are copied before their change is seen, and it is lost",
+    ),
+    Mutant(
+        "a commit in the log is taken for one that is seen",
+        "dbrouting/moving/slots.py",
+        "        return is_before and xid not in {number % XIDS for number in self.under_way}\n",
+        "        return is_before\n",
+        "a row is copied before its change is seen, and the change is lost",
+    ),
+    Mutant(
+        "what was compared is compared again",
+        "dbrouting/moving/copying.py",
+        "move.ledger.ranges(table.name) if not span.digest]",
+        "move.ledger.ranges(table.name)]",
+        "writes are refused for as long as it takes to read the tables",
+    ),
+    Mutant(
+        "a write leaves its range trusted",
+        "dbrouting/moving/ledger.py",
+        "            if span.digest or recopy:\n",
+        "            if recopy:\n",
+        "what is written after the comparison is lost",
+    ),
+    Mutant(
+        "what nobody tells of is trusted",
+        "dbrouting/moving/following.py",
+        "    doubtful = list(move.tables())\n",
+        "    doubtful = []\n",
+        "a run that goes on takes for the same what somebody changed since",
+    ),
+)
+
 TABLE = Table(
     "app-split",
     FIRST,
     (
         *(*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
-        *(*JOBS, *MOVED_ROWS, *AROUND_MOVES),
+        *(*JOBS, *FOLLOWING, *MOVED_ROWS, *AROUND_MOVES),
     ),
 )

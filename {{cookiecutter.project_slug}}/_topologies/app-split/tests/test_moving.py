@@ -31,7 +31,7 @@ from dbrouting.aliases import lent
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
-from dbrouting.moving import blocking, copying, preparing, steps
+from dbrouting.moving import blocking, copying, following, preparing, steps
 from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
@@ -234,6 +234,66 @@ def test_what_is_written_while_rows_are_copied_arrives(
 
     assert content(OLD) == content(NEW)
     assert Invoice.objects.using(NEW).filter(order_id=99).exists()
+
+
+def test_only_ranges_that_may_have_changed_are_compared_after_the_block(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    def follow(move: Move) -> None:
+        for table in move.tables():
+            for span in move.ledger.ranges(table.name):
+                assert is_same(move, table, span)
+        Invoice.objects.using(OLD).filter(pk=Invoice.objects.using(OLD).latest("pk").pk).update(amount=99)
+        move.ledger.distrust("billing_invoice", [3])
+
+    def is_same(move: Move, table: Table, span: Range) -> bool:
+        compared.append((span.table, span.number))
+        return same(move, table, span)
+
+    same = copying.is_same
+    monkeypatch.setattr(steps, "follow", follow)
+    monkeypatch.setattr(steps, "settle", lambda move: compared.clear())
+    monkeypatch.setattr(copying, "is_same", is_same)
+    move_app("--to", NEW, "--batch-size=2")
+
+    assert set(compared) == {("billing_invoice", 3)}
+    assert content(OLD) == content(NEW)
+
+
+def test_without_somebody_who_tells_what_was_written_all_ranges_are_compared_after_the_block(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that an earlier run has compared: nobody knows what happened since."""
+    monkeypatch.setattr(following, "why_not_followed", lambda move: "nobody tells")
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "count_on", Mock(side_effect=KilledError))
+        with pytest.raises(KilledError):
+            move_app("--to", NEW, "--batch-size=2")
+    Payment.objects.using(NEW).update(amount=99)
+    move_app()
+
+    assert content(OLD) == content(NEW)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("", "refused for seconds, however many"), ("no slot is left", "all rows on both sides, for no slot is left.")],
+)
+def test_a_plan_says_for_how_long_writes_will_be_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, reason: str, said: str
+) -> None:
+    monkeypatch.setattr(following, "why_not_followed", lambda move: reason)
+
+    assert said in move_app("--to", NEW, "--dry-run")
+
+
+def test_writes_are_not_followed_where_the_map_has_changed_already(switch: Callable[[str], None]) -> None:
+    """They are refused from the beginning."""
+    switch(NEW)
+
+    assert "map has billing on 'new_db' already" in following.why_not_followed(Move("billing", OLD, NEW))
 
 
 def test_a_run_that_is_interrupted_goes_on_where_it_was(

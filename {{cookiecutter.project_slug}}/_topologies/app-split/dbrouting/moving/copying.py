@@ -47,11 +47,12 @@ def copy_early(move: Move, table: Table, span: Range) -> None:
 
 
 def catch_up(move: Move, table: Table) -> None:
-    """Compare each range, now that nobody writes to the source, and copy those again that differ.
+    """Compare each range that has no digest, now that nobody writes to the source; copy those again that differ.
 
     All of these are removed before the first is copied: what is left is as in the source, where no value comes twice.
     """
-    stale = differing(move, table, list(move.ledger.ranges(table.name)))
+    unsure = [span for span in move.ledger.ranges(table.name) if not span.digest]
+    stale = differing(move, table, unsure)
     if stale and move.is_switched:
         raise MoveError(
             f"On {move.target!r}, {stale[0]} are other rows than on {move.source!r}: somebody writes there, for the "

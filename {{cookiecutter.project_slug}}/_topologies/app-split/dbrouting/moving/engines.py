@@ -11,6 +11,9 @@ from django.db.transaction import atomic
 from dbrouting.moving.ranges import Key, Range, Table, within
 from dbrouting.provisioning import quoted
 
+# When the window is over already.
+AFTER_ALL = (4,)
+
 # Of something that is taken off a table before its rows come: the table, when to make it again, the statement for that.
 Definition = tuple[str, int, str]
 BEFORE_BLOCK, AFTER_BLOCK, REFERENCES = (0, 1), (2, 3), 3

@@ -16,6 +16,7 @@ class Step(StrEnum):
 
     BEGUN = "begun"
     PREPARED = "prepared"
+    WATCHED = "watched"
     COPIED = "copied"
     INDEXED = "indexed"
     BLOCKED = "blocked"
@@ -86,6 +87,9 @@ class Ledger:
     def reach(self, step: Step, **facts: Any) -> None:
         self._lines.filter(kind="move").update(content=json.dumps({**self.facts, "step": step, **facts}))
 
+    def note(self, **facts: Any) -> None:
+        self.reach(self.step, **facts)
+
     def add_range(self, span: Range) -> None:
         self._add("range", span.table, span.number, contents_of(span))
 
@@ -93,8 +97,16 @@ class Ledger:
         line = self._lines.filter(kind="range", name=span.table, number=span.number)
         line.update(content=json.dumps(contents_of(span)))
 
-    def ranges(self, table: str) -> Iterator[Range]:
-        for line in self._lines.filter(kind="range", name=table).order_by("number"):
+    def distrust(self, table: str, numbers: Iterable[int] | None = None, *, recopy: bool = False) -> None:
+        """Ranges, or all of them, are no longer known to be the same on both sides."""
+        for span in self.ranges(table, numbers):
+            if span.digest or recopy:
+                span.digest, span.rows = "", None if recopy else span.rows
+                self.update_range(span)
+
+    def ranges(self, table: str, numbers: Iterable[int] | None = None) -> Iterator[Range]:
+        lines = self._lines.filter(kind="range", name=table)
+        for line in (lines if numbers is None else lines.filter(number__in=list(numbers))).order_by("number"):
             content = json.loads(line.content)
             lower, upper = (content[name] and tuple(content[name]) for name in ("lower", "upper"))
             yield Range(table, line.number, lower, upper, content["rows"], content["digest"])

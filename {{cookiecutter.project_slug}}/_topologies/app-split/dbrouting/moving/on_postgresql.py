@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
 
-from dbrouting.moving.engines import Definition, Engine, refusal
+from dbrouting.moving.engines import AFTER_ALL, Definition, Engine, refusal
 from dbrouting.moving.ranges import Range, Table, within
 from dbrouting.provisioning import quoted
 
@@ -39,6 +39,7 @@ MAY_OWN = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::r
 MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 WAIT = "SET LOCAL lock_timeout = '2s'"  # others queue behind a lock that is waited for
 TRIGGER = "dbrouting_refuse_writes"
+NOT_VALID = " NOT VALID"  # kept for new rows, and the old ones are looked at later
 ENOUGH = 1 << 16  # bytes to be sent at once
 
 
@@ -148,6 +149,9 @@ class PostgreSQL(Engine):
             name = quoted(target, table)
             for constraint, rank, definition in rows_of(target, CONSTRAINTS, name):
                 which = quoted(target, constraint)
+                if definition.startswith("FOREIGN KEY") and not definition.endswith(NOT_VALID):
+                    definitions.append((table, *AFTER_ALL, f"ALTER TABLE {name} VALIDATE CONSTRAINT {which}"))
+                    definition += NOT_VALID
                 definitions.append((table, rank, f"ALTER TABLE {name} ADD CONSTRAINT {which} {definition}"))
                 removals[rank].append(f"ALTER TABLE {name} DROP CONSTRAINT {which}")
             for index, rank, definition in rows_of(target, INDEXES, name):
@@ -175,7 +179,7 @@ def alike(connection: BaseDatabaseWrapper) -> Iterator[CursorWrapper]:
         yield cursor
 
 
-def rows_of(connection: BaseDatabaseWrapper, query: str, *values: str) -> list[tuple[Any, ...]]:
+def rows_of(connection: BaseDatabaseWrapper, query: str, *values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return list(cursor.fetchall())

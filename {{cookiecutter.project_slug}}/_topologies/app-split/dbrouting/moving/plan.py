@@ -14,6 +14,7 @@ from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving import leftovers
 from dbrouting.moving.crossing import relations
 from dbrouting.moving.errors import MoveError
+from dbrouting.moving.following import window
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import is_empty, recorded, tables_present
 from dbrouting.provisioning import database_exists, name_of, quoted
@@ -75,6 +76,7 @@ def plan_of(move: Move) -> Plan:
         list(relations(move)),
         [*problems(move, is_new), *(in_words(message) for message in broken if message.level >= ERROR)],
         [
+            window(move),
             *remarks_about(move, is_new),
             *(in_words(message) for message in broken if message.level < ERROR),
             *leftovers.remarks(move),

@@ -28,7 +28,7 @@ class Range:
     """The keys after ``lower`` up to ``upper``; ``None`` is no limit.
 
     ``rows`` is ``None`` while the range waits to be copied (again); ``digest`` is what both sides added up to when they
-    were compared.
+    were compared, and empty once a row of it is known to have been written since.
     """
 
     table: str
@@ -45,8 +45,18 @@ class Range:
         return f"{self.table}, keys after {shown(self.lower, 'none')} up to {shown(self.upper, 'the last')}"
 
 
+@dataclass
+class Rows(Range):
+    """Single rows instead of a range, picked by a condition of their own."""
+
+    condition: str = ""
+    values: Sequence[Any] = ()
+
+
 def within(order: Sequence[str], span: Range) -> tuple[str, list[Any]]:
     """The SQL condition that picks the range, and its parameters."""
+    if isinstance(span, Rows):
+        return span.condition, list(span.values)
     conditions: list[str] = []
     values: list[Any] = []
     for comparison, key in ((">", span.lower), ("<=", span.upper)):

@@ -8,8 +8,9 @@ from django.db import DatabaseError
 
 from dbrouting.moving.blocking import block, is_blocked, unblock
 from dbrouting.moving.copying import catch_up, copy_table
-from dbrouting.moving.engines import AFTER_BLOCK, BEFORE_BLOCK, execute_all
+from dbrouting.moving.engines import AFTER_ALL, AFTER_BLOCK, BEFORE_BLOCK, execute_all
 from dbrouting.moving.errors import MoveError
+from dbrouting.moving.following import follow, leave, settle, watch
 from dbrouting.moving.ledger import Step
 from dbrouting.moving.leftovers import count_on
 from dbrouting.moving.move import Move
@@ -50,12 +51,15 @@ def move_rows(move: Move, tell: Tell) -> None:
             if move.ledger.step.is_before(step):
                 tell(MESSAGES[step].format(move=move))
                 move.prepare_sessions()
-                work(move)
+                if said := work(move):
+                    tell(said)
         if not move.is_switched and not is_blocked(move):
             raise MoveError(
                 f"Writes to {move.app_label} on {move.source!r} aren't blocked any more; a migration may have made the "
                 f"tables anew. Rows may be missing on {move.target!r}. Begin anew: {move.command} --abort"
             )
+        leave(move)
+        restore(move, AFTER_ALL)
 
 
 def copy(move: Move) -> None:
@@ -69,12 +73,16 @@ def index(move: Move) -> None:
     move.ledger.reach(Step.INDEXED)
 
 
-def refuse_writes(move: Move) -> None:
+def refuse_writes(move: Move) -> str | None:
+    """What was followed before goes on to be, if a run ended in between."""
+    said = follow(move)
     block(move)
     move.ledger.reach(Step.BLOCKED, blocked_at=time.time())
+    return said
 
 
-def finish(move: Move) -> None:
+def finish(move: Move) -> str | None:
+    said = settle(move)
     for table in move.tables():
         catch_up(move, table)
     restore(move, AFTER_BLOCK)
@@ -82,10 +90,13 @@ def finish(move: Move) -> None:
     for model in move.models:
         count_on(move, model)
     move.ledger.reach(Step.FINISHED, seconds=time.time() - move.ledger.facts["blocked_at"])
+    return said
 
 
-WORK: dict[Step, Callable[[Move], None]] = {
+# Each may have something to say.
+WORK: dict[Step, Callable[[Move], str | None]] = {
     Step.PREPARED: prepare,
+    Step.WATCHED: watch,
     Step.COPIED: copy,
     Step.INDEXED: index,
     Step.BLOCKED: refuse_writes,
@@ -94,9 +105,10 @@ WORK: dict[Step, Callable[[Move], None]] = {
 ENDS = {Step.DROPPING: "--drop-source", Step.ABORTING: "--abort"}
 MESSAGES = {
     Step.PREPARED: "Making the tables of {move.app_label} on {move.target!r}.",
+    Step.WATCHED: "Beginning to follow what is written to {move.source!r}.",
     Step.COPIED: "Copying rows from {move.source!r}, where writes go on.",
     Step.INDEXED: "Making their keys and indexes.",
-    Step.BLOCKED: "Blocking writes to {move.app_label} on {move.source!r}.",
+    Step.BLOCKED: "Catching up, then blocking writes to {move.app_label} on {move.source!r}.",
     Step.FINISHED: "Comparing both sides, and copying what has changed meanwhile.",
 }
 
@@ -116,13 +128,14 @@ def abort(move: Move) -> None:
                 f"lost. Map {move.app_label} to {move.target!r}, or copy what you need and remove the tables there."
             )
         move.ledger.reach(Step.ABORTING)
+        leave(move)
         unblock(move)
         if move.ledger.facts["is_made"]:
             drop_tables(move)
             record(move)
         else:
             execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
-            restore(move, BEFORE_BLOCK + AFTER_BLOCK)
+            restore(move, BEFORE_BLOCK + AFTER_BLOCK + AFTER_ALL)
         move.ledger.close()
 
 
@@ -140,6 +153,8 @@ def drop_source(move: Move) -> None:
         if step is Step.FINISHED:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
+        leave(move)
+        restore(move, AFTER_ALL)
         move.engine.drop(move.old, move.names, move.app_label)
         move.ledger.close()
 
