@@ -34,8 +34,10 @@ pytestmark = pytest.mark.once
 HOSTILE = 'Tom\'s "Shop" \\ \\n 🛒 café {{ x }} {% y %} ${HOME} # <b> %s'
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input")
 
-# PostgreSQL's own words, of triggers and of tables.
-OF_POSTGRESQL = re.compile("'REPLICA'|REPLICA IDENTITY")
+# PostgreSQL's own words, of triggers, tables, roles and its log.
+OF_POSTGRESQL = re.compile(
+    "'REPLICA'|REPLICA IDENTITY|REPLICATION|rolreplication|[Rr]eplication[ _]slot|pg_stat_replication"
+)
 # Words that only make sense in one topology; a project must not show that others exist.
 TRACES = {
     "app-split": ["tenant", "replica"],
