@@ -20,7 +20,7 @@ from dbrouting.moving.ranges import Key, Rows, Table
 from dbrouting.provisioning import quoted
 
 SETTING = "SELECT current_setting(%s)"
-MAY_REPLICATE = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
+MAY_HAVE_SLOTS = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
 MAY_PUBLISH = "SELECT has_database_privilege(current_database(), 'CREATE')"
 SLOTS_OF_OTHERS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s"
 # No log tells of an unlogged table; what is attached to or truncated below another table, the log doesn't say of it.
@@ -162,7 +162,7 @@ def obstacles(connection: BaseDatabaseWrapper, keys: Mapping[str, Sequence[str]]
     user = connection.settings_dict["USER"]
     if rows_of(connection, SETTING, "wal_level") != [("logical",)]:
         yield "wal_level is not 'logical'. ALTER SYSTEM SET wal_level = 'logical', then restart the server"
-    if rows_of(connection, MAY_REPLICATE) != [(True,)]:
+    if rows_of(connection, MAY_HAVE_SLOTS) != [(True,)]:
         yield f"the user {user!r} may make no replication slot. ALTER ROLE {quoted(connection, user)} REPLICATION"
     if rows_of(connection, MAY_PUBLISH) != [(True,)]:
         yield f"the user {user!r} may make no publication. GRANT CREATE ON DATABASE"
