@@ -15,16 +15,11 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from dbrouting.aliases import usable_aliases
-from dbrouting.routers import holds_tables
 from outbox.models import Message, Receipt
 from outbox.registry import MORE, OutboxError, handler_named
 
 LONGEST_PAUSE = timedelta(hours=1)
 LONGEST_ERROR = 1000
-# A receipt is of use while its message is there; one that is this old and has none is removed.
-KEPT = timedelta(hours=1)
-PRUNED_AT_ONCE = 500
 
 # By handlers, where messages are handled after a commit.
 SENT_MEANWHILE: ContextVar[deque[Message] | None] = ContextVar("sent_meanwhile", default=None)
@@ -36,11 +31,6 @@ class Drained(NamedTuple):
 
     def __add__(self, other: object) -> "Drained":
         return Drained(*map(sum, zip(self, other, strict=True))) if isinstance(other, Drained) else NotImplemented
-
-
-def outboxes() -> list[str]:
-    """The aliases that have one."""
-    return [alias for alias in usable_aliases() if holds_tables(alias)]
 
 
 def drain(alias: str, progress: Callable[[], object] = lambda: None) -> Drained:
@@ -174,17 +164,6 @@ def drain_or_wait(message: Message) -> None:
         transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
     drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
-
-
-def prune(alias: str) -> int:
-    """Remove the receipts on ``alias`` that no message can ask for any more; gives how many."""
-    receipts = Receipt.objects.using(alias)
-    old = receipts.filter(handled_at__lt=timezone.now() - KEPT)
-    keys = set(old.order_by("handled_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    for outbox in outboxes():
-        keys -= set(Message.objects.using(outbox).filter(key__in=keys).values_list("key", flat=True))
-    receipts.filter(pk__in=keys).delete()
-    return len(keys)
 
 
 class Backlog(NamedTuple):

@@ -18,14 +18,17 @@ from django.utils import timezone
 from accounts.factories import UserFactory
 from accounts.models import User
 from catalogue.models import Category
+from dbrouting.inspection.inspector import Inspector
 from dbrouting.overrides import in_database
 from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
 from orders.models import Order, OrderLine
 from outbox import registry
-from outbox.draining import Drained, can_lock, drain, outboxes, prune
+from outbox.aliases import outboxes
+from outbox.draining import Drained, can_lock, drain
 from outbox.models import Message, Receipt
+from outbox.receipts import carry, prune
 from outbox.registry import MORE, OutboxError, handler
 from outbox.sending import send
 
@@ -153,12 +156,54 @@ def test_the_outbox_is_in_every_database_that_holds_tables(settings: LazySetting
     assert all(Message.objects.using(alias).count() == 0 for alias in outboxes())
 
 
-def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings) -> None:
+def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be somebody else's."""
-    mapping = settings.DATABASE_APPS_MAPPING
-    settings.DATABASE_APPS_MAPPING = dict.fromkeys(mapping, "auth_db")
+    settings.DATABASE_APPS_MAPPING = dict.fromkeys(settings.DATABASE_APPS_MAPPING, "auth_db")
+    for alias in (SOURCE, RECEIVER):
+        monkeypatch.setattr(connections[alias].introspection, "table_names", lambda: ["their_table"])
 
     assert outboxes() == ["auth_db"]
+
+
+def test_a_database_that_is_only_read_has_no_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a standby, which has a copy of one."""
+    monkeypatch.setitem(connections.settings[SOURCE], "READ_ONLY", True)
+
+    assert SOURCE not in outboxes()
+
+
+def test_what_is_written_where_every_app_has_moved_away_is_handled(settings: LazySettings) -> None:
+    send_in_transaction("tea")
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "auth_db"}
+
+    assert drained() == "Handled: 1.\n"
+    assert names() == ["tea"]
+
+
+def test_messages_where_every_app_has_moved_away_are_found_with_the_command_that_handles_them(
+    settings: LazySettings,
+) -> None:
+    send_in_transaction("tea")
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "auth_db"}
+
+    [found] = (one for one in Inspector().inspect(SOURCE).findings if "outbox_message" in one.what)
+
+    assert "1 row in outbox_message" in found.what
+    assert found.commands == (f"python manage.py drain_outbox --alias={SOURCE}",)
+
+
+def test_a_message_that_was_handled_before_its_receiver_moved_is_not_handled_again(settings: LazySettings) -> None:
+    """`carry` is what a move does about it; done twice it is as if done once."""
+    send_in_transaction("tea", "coffee")
+    with patch.object(Message, "delete", side_effect=Killed), pytest.raises(Killed):
+        drain(SOURCE)
+
+    carry(RECEIVER, "auth_db")
+    carry(RECEIVER, "auth_db")
+    registry.HANDLERS["test.name"] = registry.HANDLERS["test.name"]._replace(on="accounts")
+
+    assert drain(SOURCE) == Drained(handled=2)
+    assert names() == ["tea", "coffee"]
 
 
 def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(

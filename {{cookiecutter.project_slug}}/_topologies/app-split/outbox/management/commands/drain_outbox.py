@@ -9,7 +9,9 @@ from django.db import connections
 from tqdm import tqdm
 
 from dbrouting.reachability import require_reachable
-from outbox.draining import Backlog, Drained, backlog, drain, outboxes, prune
+from outbox.aliases import outboxes
+from outbox.draining import Backlog, Drained, backlog, drain
+from outbox.receipts import prune
 
 
 class Command(BaseCommand):
