@@ -4,6 +4,7 @@ from mutant_tables import Mutant, Table
 
 # Of each file the tests that know it best: most faults are noticed there, within seconds.
 FIRST = {
+    "dbrouting/moving/steps.py": ("test_moving.py",),
     "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
     "dbrouting/references.py": (
