@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import DO_NOTHING
 
-from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, name_of
+from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, keys_without_row, name_of
 from dbrouting.routers import home_of_model
 
 FEW = 5
@@ -47,11 +47,8 @@ def find_orphans(
 
 def missing_keys(field: CrossDatabaseForeignKey, progress: Callable[[int], object]) -> Iterator[list[Any]]:
     """In ranges of the side that refers: the other's order of texts may be another."""
-    target = field.target_field
-    rows = target.model._base_manager.using(home_of_model(target.model))
     for keys in ranges_of_keys(field):
-        found = rows.filter(**{f"{target.attname}__in": keys}).values_list(target.attname, flat=True)
-        if missing := sorted(set(keys) - set(found)):
+        if missing := keys_without_row(field, keys):
             yield missing
         progress(len(keys))
 

@@ -3,7 +3,7 @@
 A reference behaves the same while both models are still in one database: the day one of them moves, nothing changes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -230,6 +230,13 @@ def reference_named(name: str) -> CrossDatabaseForeignKey:
     if not isinstance(field, CrossDatabaseForeignKey):
         raise LookupError(f"{name} is no CrossDatabaseForeignKey.")
     return field
+
+
+def keys_without_row(field: CrossDatabaseForeignKey, keys: Iterable[Any]) -> list[Any]:
+    """Those of ``keys``, at most ``BATCH``, that lead nowhere; rows that a manager hides are there."""
+    target = field.target_field
+    rows = target.model._base_manager.using(home_of_model(target.model)).filter(**{f"{target.attname}__in": keys})
+    return sorted(set(keys) - set(rows.values_list(target.attname, flat=True)))
 
 
 class Replacement:
