@@ -15,7 +15,12 @@ def outboxes() -> list[str]:
 
 
 def possible_outboxes() -> list[str]:
-    return [alias for alias in usable_aliases() if not is_read_only(alias)]
+    """Those that have to be asked whether they have one; asking for a file that isn't there would make it."""
+    return [
+        alias
+        for alias in usable_aliases()
+        if not is_read_only(alias) and (holds_tables(alias) or not is_missing_file(connections[alias]))
+    ]
 
 
 def has_outbox(alias: str) -> bool:
@@ -24,5 +29,4 @@ def has_outbox(alias: str) -> bool:
 
 
 def has_tables(alias: str) -> bool:
-    connection = connections[alias]
-    return not is_missing_file(connection) and Message._meta.db_table in connection.introspection.table_names()
+    return Message._meta.db_table in connections[alias].introspection.table_names()

@@ -33,16 +33,17 @@ class Drained(NamedTuple):
         return Drained(*map(sum, zip(self, other, strict=True))) if isinstance(other, Drained) else NotImplemented
 
 
-def drain(alias: str, progress: Callable[[], object] = lambda: None) -> Drained:
+def drain(alias: str, progress: Callable[[int], object] = lambda count: None) -> Drained:
     """Handle every message on ``alias`` whose time has come, in the order in which they were written.
 
-    One that fails is put off and the next one has its turn; so is one that somebody else is at work on.
+    One that fails is put off and the next one has its turn; so is one that somebody else is at work on. ``progress`` is
+    called between transactions, after each message and each part of one: what it raises leaves nothing half-done.
     """
     require_no_transaction(alias)
     return drain_messages(alias, Message.objects.using(alias), progress)
 
 
-def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[], object]) -> Drained:
+def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[int], object]) -> Drained:
     started, last, total = timezone.now(), 0, Drained()
     while True:
         waiting = messages.filter(next_try_at__lte=started, pk__gte=last).order_by("pk")
@@ -52,7 +53,7 @@ def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[
         last = step.pk
         if not step.is_unfinished:
             total += Drained(failed=1) if step.error else Drained(handled=1)
-            progress()
+        progress(int(not step.is_unfinished))
 
 
 class Step:
@@ -163,7 +164,7 @@ def drain_or_wait(message: Message) -> None:
     for busy in filter(is_in_transaction, (alias, receiver)):
         transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
-    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
+    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda count: None)
 
 
 class Backlog(NamedTuple):
