@@ -13,10 +13,11 @@ FIRST = {
         "test_reference_targets.py",
         "test_orphans.py",
     ),
+    "dbrouting/refused_joins.py": ("test_refused_joins.py",),
     "dbrouting/relations.py": ("test_app_split.py", "test_relations.py"),
     "dbrouting/routers.py": ("test_app_split.py", "test_routing_cases.py"),
     "dbrouting/sql.py": ("test_transactions.py", "test_sql.py"),
-    "dbrouting/topology_checks.py": ("test_app_split.py", "test_reference_admin.py"),
+    "dbrouting/topology_checks.py": ("test_app_split.py", "test_reference_admin.py", "test_refused_joins.py"),
     "outbox/aliases.py": ("test_outbox.py", "test_read_only.py"),
     "outbox/apps.py": ("test_outbox.py", "test_reference_deletions.py"),
     "outbox/cascades.py": ("test_reference_deletions.py", "test_reference_targets.py"),
@@ -312,6 +313,58 @@ REFERENCES = (
         "    manager = field.model._base_manager.using(home_of_model(field.model))\n",
         "    manager = field.model._base_manager.all()\n",
         "check_references --fix in an in_database block mends another database",
+    ),
+)
+
+JOINS = (
+    Mutant(
+        "connections are not watched",
+        "dbrouting/topology_checks.py",
+        "from dbrouting import content_types, refused_joins  #",
+        "from dbrouting import content_types  #",
+        "Exists() of another database's rows is no such table",
+    ),
+    Mutant(
+        "a connection is watched again whenever it is made",
+        "dbrouting/refused_joins.py",
+        "    if explain_joins not in connection.execute_wrappers:",
+        "    if True:",
+        "a process that connects a thousand times asks through a thousand wrappers",
+    ),
+    Mutant(
+        "a block's wrapper takes the explanation with it",
+        "dbrouting/refused_joins.py",
+        "execute_wrappers.insert(0, explain_joins)",
+        "execute_wrappers.append(explain_joins)",
+        "from the first block of CaptureQueriesContext and the like on nothing is explained",
+    ),
+    Mutant(
+        "a table is taken for a join",
+        "dbrouting/refused_joins.py",
+        "        if others:\n",
+        "        if True:\n",
+        ".using() with the wrong alias is told to write pk__in",
+    ),
+    Mutant(
+        "every model in the statement is another's",
+        "dbrouting/refused_joins.py",
+        " if home_of_model(model) != home_of_model(lacking)]",
+        "]",
+        ".using() with the wrong alias is told to write pk__in",
+    ),
+    Mutant(
+        "any error is about a table",
+        "dbrouting/refused_joins.py",
+        "        if QUERY.match(str(sql)) and IS_ABOUT_A_TABLE[connection.vendor](error):\n",
+        "        if QUERY.match(str(sql)):\n",
+        "a misspelt column is told to be in another database",
+    ),
+    Mutant(
+        "the error's first cause is lost",
+        "dbrouting/refused_joins.py",
+        "raise CrossDatabaseJoinError(explanation) from error\n",
+        "raise CrossDatabaseJoinError(explanation) from None\n",
+        "nobody sees what the database said",
     ),
 )
 
@@ -966,5 +1019,5 @@ CHECKS = (
 TABLE = Table(
     "app-split",
     FIRST,
-    (*ROUTERS, *REFERENCES, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
+    (*ROUTERS, *REFERENCES, *JOINS, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
 )

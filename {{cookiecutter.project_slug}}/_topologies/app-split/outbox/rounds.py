@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from django.core.management.base import CommandError
 from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, missing_tables_explained, require_reachable
@@ -70,13 +71,19 @@ def visited(aliases: Iterable[str], act: Callable[[str], Result], problems: dict
 
 def explained(alias: str, error: Exception) -> str:
     """If the connection was lost, why there is no other; ``error`` itself may not say."""
-    connections[alias].close_if_unusable_or_obsolete()
+    close_if_dead(connections[alias])
     try:
         require_database(alias)
         with missing_tables_explained(alias, AGAIN):
             raise error
     except (CommandError, Error) as explanation:
         return str(explanation)
+
+
+def close_if_dead(connection: BaseDatabaseWrapper) -> None:
+    """Or if it is too old; not one with a transaction, which a test has open."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
 
 
 def require_database(alias: str) -> None:

@@ -8,7 +8,7 @@ from django.db import connections
 from tqdm import tqdm
 
 from outbox.aliases import possible_outboxes
-from outbox.rounds import Outages, Round, Stop, StoppedError, drain_all, stopped_by_signals
+from outbox.rounds import Outages, Round, Stop, StoppedError, close_if_dead, drain_all, stopped_by_signals
 
 
 class Command(BaseCommand):
@@ -45,7 +45,8 @@ class Command(BaseCommand):
                 for news in outages.news(due, found.problems):
                     self.stderr.write(news)
                 stop.wait(options["watch"])
-                close_dead_connections()
+                for connection in connections.all(initialized_only=True):
+                    close_if_dead(connection)
 
     def drain_all(self, aliases: list[str], stop: Stop, options: dict[str, Any]) -> Round:
         with tqdm(desc="outbox", leave=False, disable=None) as bar:
@@ -71,10 +72,3 @@ class Command(BaseCommand):
             if one.failing:
                 what = f"  {one.failing} failed, and will be tried again. {one.last_error}"
                 self.stdout.write(what, self.style.ERROR)
-
-
-def close_dead_connections() -> None:
-    """Those that died, or are too old, while the command slept; none with a transaction, which a test has open."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
