@@ -785,6 +785,34 @@ OUTBOX = (
 
 CASCADES = (
     Mutant(
+        "what is put off can't be hurried",
+        "outbox/draining.py",
+        "filter(attempts__gt=0).update(next_try_at=timezone.now())",
+        "filter(attempts__gt=0).count()",
+        "whoever has mended the cause waits for an hour",
+    ),
+    Mutant(
+        "--fix stops at the first row that is protected",
+        "dbrouting/orphans.py",
+        "            if len(keys) == 1:\n",
+        "            if True:\n",
+        "one payment keeps every orphan there is",
+    ),
+    Mutant(
+        "deletions that are refused are not told of",
+        "dbrouting/management/commands/check_references.py",
+        "    return list(refusals(field))\n",
+        "    return []\n",
+        "check_references names orphans, and not what keeps them",
+    ),
+    Mutant(
+        "what has not been tried is told to be refused",
+        "outbox/cascades.py",
+        "filter(handler=CASCADE_HANDLER, attempts__gt=0)",
+        "filter(handler=CASCADE_HANDLER)",
+        "a deletion of a moment ago looks like a failure",
+    ),
+    Mutant(
         "deletions of what nothing refers to are listened to",
         "outbox/cascades.py",
         "        if model._meta.concrete_model in targets:\n",

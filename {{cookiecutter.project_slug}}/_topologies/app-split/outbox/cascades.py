@@ -6,6 +6,7 @@ what they left.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,10 +26,12 @@ from dbrouting.references import (
     references,
 )
 from dbrouting.routers import home_of_model
+from outbox.models import Message
 from outbox.registry import MORE, Answer, handler
 from outbox.sending import require_transaction, send
 
 CASCADE_HANDLER = "outbox.cascade"
+FEW = 5
 
 # The keys of what each deletion under way will delete, by reference. A deletion is known by the block that Django opens
 # for it: what one leaves that fails goes with its block.
@@ -115,3 +118,11 @@ def halve(payload: Any, using: str) -> None:
     keys = payload["keys"]
     for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
         send_keys(payload["reference"], half, using)
+
+
+def refusals(field: CrossDatabaseForeignKey) -> Iterator[str]:
+    """What failed so far: written where a row was deleted, or where its message was taken apart."""
+    for alias in dict.fromkeys((home_of_model(field.target_field.model), home_of_model(field.model))):
+        failed = Message.objects.using(alias).filter(handler=CASCADE_HANDLER, attempts__gt=0)
+        for message in failed.filter(payload__contains=f'"{field}"').order_by("pk")[:FEW]:
+            yield f"{', '.join(message.content['keys'][:FEW])}: {message.last_error}"

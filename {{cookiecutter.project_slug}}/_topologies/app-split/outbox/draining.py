@@ -121,6 +121,11 @@ def put_off(message: Message, error: Exception) -> None:
     )
 
 
+def make_due(alias: str) -> None:
+    """Whatever was put off: its cause may be mended."""
+    Message.objects.using(alias).filter(attempts__gt=0).update(next_try_at=timezone.now())
+
+
 def described(error: Exception) -> str:
     """One may quote every row that refuses, another a character that PostgreSQL doesn't store."""
     return f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR]

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dbrouting.provisioning import is_missing_file
 from dbrouting.reachability import describe, missing_tables_explained, require_reachable
 from outbox.aliases import has_outbox
-from outbox.draining import Backlog, backlog, drain
+from outbox.draining import Backlog, backlog, drain, make_due
 from outbox.receipts import prune
 
 AGAIN = "python manage.py drain_outbox"
@@ -42,11 +42,18 @@ class Round:
         return sum(one.failing for one in self.left)
 
 
-def drain_all(aliases: Iterable[str], expect: Callable[[int], object], progress: Callable[[int], object]) -> Round:
+def drain_all(
+    aliases: Iterable[str],
+    expect: Callable[[int], object] = lambda count: None,
+    progress: Callable[[int], object] = lambda count: None,
+    retry: bool = False,
+) -> Round:
     """Until no message is due. Handling one may write others, in any of the databases."""
     this = Round()
     found = visited(aliases, lambda alias: alias if has_outbox(alias) else None, this.problems)
     outboxes = [alias for alias in found if alias]
+    if retry:
+        list(visited(outboxes, make_due, this.problems))
     expect(sum(one.waiting for one in visited(outboxes, backlog, this.problems)))
     while handled := sum(one.handled for one in visited(outboxes, lambda on: drain(on, progress), this.problems)):
         this.handled += handled

@@ -117,6 +117,18 @@ def test_it_fails_while_a_message_has_failed_and_says_why() -> None:
 
     assert "Left on orders_db: 1" in output
     assert "test.fail: ZeroDivisionError: salt" in output
+    assert "drain_outbox --retry" in output
+
+
+def test_what_failed_is_tried_at_once_when_its_cause_is_mended() -> None:
+    send_to("test.fail", "salt")
+    drained(ends=SystemExit)
+    handler_of_salt = registry.HANDLERS["test.name"]
+    registry.HANDLERS["test.fail"] = handler_of_salt
+
+    assert drained(ends=SystemExit).startswith("Handled: 0.")
+    assert drained("--retry") == "Handled: 1.\n"
+    assert names() == ["salt"]
 
 
 def test_it_prints_json_of_the_outboxes_that_are_named() -> None:

@@ -17,6 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--alias", action="append", metavar="ALIAS", help="Only this outbox; may be repeated.")
         parser.add_argument("--watch", type=float, metavar="SECONDS", help="Go on, and look again after each pause.")
+        parser.add_argument("--retry", action="store_true", help="First those that were put off, at once.")
         parser.add_argument("--json", action="store_true", help="Print an object for each pass, for programs.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,7 +56,7 @@ class Command(BaseCommand):
                 bar.update(count)
                 stop.check()
 
-            found = drain_all(aliases, bar.reset, progress)
+            found = drain_all(aliases, bar.reset, progress, options["retry"])
         self.report(found, options)
         return found
 
@@ -72,3 +73,5 @@ class Command(BaseCommand):
             if one.failing:
                 what = f"  {one.failing} failed, and will be tried again. {one.last_error}"
                 self.stdout.write(what, self.style.ERROR)
+        if found.failing:
+            self.stdout.write("  Once the cause is mended: python manage.py drain_outbox --retry")
