@@ -4,8 +4,11 @@ from mutant_tables import Mutant, Table
 
 # Of each file the tests that know it best: most faults are noticed there, within seconds.
 FIRST = {
+    "dbrouting/fixtures/xml.py": ("test_references.py",),
+    "dbrouting/management/commands/check_references.py": ("test_orphans.py",),
     "dbrouting/moving/steps.py": ("test_moving.py",),
     "dbrouting/orphans.py": ("test_orphans.py", "test_reference_targets.py"),
+    "dbrouting/read_only_admin.py": ("test_read_only_admin.py",),
     "dbrouting/reference_admin.py": ("test_reference_admin.py",),
     "dbrouting/references.py": (
         "test_references.py",
@@ -313,6 +316,37 @@ REFERENCES = (
         "    manager = field.model._base_manager.using(home_of_model(field.model))\n",
         "    manager = field.model._base_manager.all()\n",
         "check_references --fix in an in_database block mends another database",
+    ),
+)
+
+ONE_TO_ONE = (
+    Mutant(
+        "the other end of a one-to-one reference asks whether it may",
+        "dbrouting/references.py",
+        "    related_accessor_class = ReverseReferenceDescriptor\n",
+        "",
+        "user.profile = profile is refused by the router",
+    ),
+    Mutant(
+        "one-to-one references are not followed",
+        "outbox/cascades.py",
+        "        if isinstance(related, ManyToOneRel)\n",
+        "        if related.one_to_many\n",
+        "a user's profile refers to nobody for good",
+    ),
+    Mutant(
+        "natural keys of XML are looked up beside the row",
+        "dbrouting/fixtures/xml.py",
+        "            self.db = home_referred_to(field)\n",
+        "            pass\n",
+        "a fixture in XML doesn't load",
+    ),
+    Mutant(
+        "the admin offers to add what is only read",
+        "dbrouting/read_only_admin.py",
+        "    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:\n        return False\n",
+        "    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:\n        return True\n",
+        "who fills in the form gets an error",
     ),
 )
 
@@ -1047,5 +1081,5 @@ CHECKS = (
 TABLE = Table(
     "app-split",
     FIRST,
-    (*ROUTERS, *REFERENCES, *JOINS, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
+    (*ROUTERS, *REFERENCES, *ONE_TO_ONE, *JOINS, *ORPHANS, *OUTBOX, *CASCADES, *TRANSACTIONS, *CHECKS),
 )

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from django.apps import apps
 from django.db import IntegrityError, connections
-from django.db.models import DO_NOTHING, Model
+from django.db.models import DO_NOTHING, ManyToOneRel, Model
 from django.db.models.signals import post_delete, pre_delete
 from django.db.transaction import Atomic, atomic
 
@@ -86,7 +86,7 @@ def references_to(model: type[Model]) -> list[CrossDatabaseForeignKey]:
     return [
         related.field
         for related in fields
-        if related.one_to_many
+        if isinstance(related, ManyToOneRel)
         and isinstance(related.field, CrossDatabaseForeignKey)
         and related.field.remote_field.model._meta.concrete_model is model._meta.concrete_model
         and is_followed(related.field)
