@@ -762,8 +762,8 @@ OUTBOX = (
     Mutant(
         "receipts are removed while an outbox can't be asked",
         "outbox/rounds.py",
-        "    if not this.problems:  # where a receipt's message may be\n",
-        "    if True:\n",
+        "    if prunes and not this.problems:\n",
+        "    if prunes:\n",
         "nobody knows of the messages that are there",
     ),
     Mutant(

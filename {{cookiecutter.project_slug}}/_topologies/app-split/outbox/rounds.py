@@ -47,8 +47,12 @@ def drain_all(
     expect: Callable[[int], object] = lambda count: None,
     progress: Callable[[int], object] = lambda count: None,
     retry: bool = False,
+    prunes: bool = True,
 ) -> Round:
-    """Until no message is due. Handling one may write others, in any of the databases."""
+    """Until no message is due. Handling one may write others, in any of the databases.
+
+    Receipts are only pruned while no database is known to be down, as it may have their messages.
+    """
     this = Round()
     found = visited(aliases, lambda alias: alias if has_outbox(alias) else None, this.problems)
     outboxes = [alias for alias in found if alias]
@@ -57,8 +61,10 @@ def drain_all(
     expect(sum(one.waiting for one in visited(outboxes, backlog, this.problems)))
     while handled := sum(one.handled for one in visited(outboxes, lambda on: drain(on, progress), this.problems)):
         this.handled += handled
-    if not this.problems:  # where a receipt's message may be
-        list(visited(outboxes, prune, this.problems))
+    if prunes and not this.problems:
+        for alias in outboxes:
+            with suppress(Error):  # of another database than this; that one's turn will come
+                prune(alias)
     this.left += visited(outboxes, backlog, this.problems)
     return this
 

@@ -193,6 +193,20 @@ def test_receipts_stay_while_an_outbox_can_not_be_asked_for_their_messages(down:
     assert {call.args for call in prune.call_args_list} == {("default",), ("auth_db",), ("orders_db",)}
 
 
+def test_receipts_stay_while_a_service_leaves_out_a_database_that_is_down(down: set[str]) -> None:
+    down.add("auth_db")
+
+    with patch("outbox.rounds.prune") as prune:
+        watched(lambda: None)
+
+    assert not prune.called
+
+
+def test_a_database_is_not_blamed_for_another_that_has_gone_down_meanwhile() -> None:
+    with patch("outbox.rounds.prune", side_effect=OperationalError("of another")):
+        assert drained() == "Handled: 0.\n"
+
+
 def test_a_service_says_once_that_a_database_is_down_and_goes_on(down: set[str]) -> None:
     down.add("auth_db")
 

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             while not stop.is_asked:
                 due = outages.due(aliases)
                 try:
-                    found = self.drain_all(due, stop, options)
+                    found = self.drain_all(due, stop, options, prunes=len(due) == len(aliases))
                 except StoppedError:
                     return
                 for news in outages.news(due, found.problems):
@@ -49,14 +49,14 @@ class Command(BaseCommand):
                 for connection in connections.all(initialized_only=True):
                     close_if_dead(connection)
 
-    def drain_all(self, aliases: list[str], stop: Stop, options: dict[str, Any]) -> Round:
+    def drain_all(self, aliases: list[str], stop: Stop, options: dict[str, Any], prunes: bool = True) -> Round:
         with tqdm(desc="outbox", leave=False, disable=None) as bar:
 
             def progress(count: int) -> None:
                 bar.update(count)
                 stop.check()
 
-            found = drain_all(aliases, bar.reset, progress, options["retry"])
+            found = drain_all(aliases, bar.reset, progress, options["retry"], prunes)
         self.report(found, options)
         return found
 
