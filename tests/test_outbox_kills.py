@@ -25,7 +25,8 @@ from billing.factories import InvoiceFactory
 from billing.models import Invoice
 from dbrouting.orphans import find_orphans
 from orders.factories import OrderFactory
-from outbox.draining import backlog, outboxes
+from outbox.aliases import outboxes
+from outbox.draining import backlog
 
 call_command("drain_outbox", stdout=io.StringIO())
 print(json.dumps({{

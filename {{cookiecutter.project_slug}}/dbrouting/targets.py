@@ -113,6 +113,10 @@ class DatabaseTargets:
         """Why the rows of ``alias`` can't be removed without others becoming useless; empty if they can."""
         return ""
 
+    def ways_home(self, app_label: str, alias: str) -> Iterator[str]:
+        """Commands for rows of ``app_label`` on ``alias``, where the routers send no query for them."""
+        yield from ()
+
     def prepare_tests(self, options: dict[str, Any]) -> None:
         """List the aliases that test databases are to be made for besides."""
 

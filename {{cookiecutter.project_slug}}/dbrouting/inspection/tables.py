@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.core.management import get_commands
 from django.db import router
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
-from dbrouting.aliases import apps_on, lives_on, usable_aliases
+from dbrouting.aliases import apps_on, lives_on
 from dbrouting.explaining import every_model
 from dbrouting.inspection.findings import MANAGE, Finding, Findings, in_shell, listed
 from dbrouting.inspection.histories import History, Key
@@ -157,9 +156,7 @@ def strays_of(app_label: str, names: list[str], cursor: CursorWrapper, is_ours: 
     if not filled:
         return Finding("info", f"{what} They are empty.", (drop,))
     what = f"{what} No query finds what they hold: {listed(filled)}. Copy what you need, and only then: {drop}"
-    homes = [home for home in usable_aliases() if lives_on(app_label, home)] if "move_app" in get_commands() else []
-    move = tuple(f"{MANAGE} move_app {app_label} --from={alias} --to={home}" for home in homes)
-    return Finding("warning" if is_ours else "info", what, move)
+    return Finding("warning" if is_ours else "info", what, tuple(get_targets().ways_home(app_label, alias)))
 
 
 def rows_in(table: str, cursor: CursorWrapper) -> str:

@@ -7,16 +7,22 @@ that were restored one by one. What an outbox has yet to follow counts as well.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from django.db import IntegrityError
 from django.db.models import DO_NOTHING
+from django.db.transaction import atomic
 
-from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, name_of
+from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, keys_without_row, name_of
 from dbrouting.routers import home_of_model
 
 FEW = 5
+LONGEST_REFUSAL = 300
 
 
 class Orphans(NamedTuple):
-    """The rows with a key that leads nowhere, how many of them the rule was applied to, and the first of the keys."""
+    """The rows with a key that leads nowhere, how many of them the rule was applied to, and the first of the keys.
+
+    And the first errors of those that it could not be applied to, such as by a PROTECT beside them.
+    """
 
     reference: str
     to: str
@@ -24,6 +30,7 @@ class Orphans(NamedTuple):
     rows: int
     fixed: int
     keys: list[Any]
+    refusals: list[str]
 
     @property
     def left(self) -> int:
@@ -37,21 +44,19 @@ def find_orphans(
 
     PROTECT, RESTRICT and DO_NOTHING would have done nothing: what they left is for a person to judge.
     """
-    rows, fixed, first = 0, 0, list[Any]()
+    rows, fixed, first, refusals = 0, 0, list[Any](), list[str]()
     for keys in missing_keys(field, progress):
         first += keys[: FEW - len(first)]
         rows += rows_of(field).filter(**{f"{field.attname}__in": keys}).count()
-        fixed += apply_to_all(field, keys) if fix and is_fixable(field) else 0
-    return Orphans(str(field), field.remote_field.model._meta.label, name_of(field.rule), rows, fixed, first)
+        fixed += apply_to_all(field, keys, refusals) if fix and is_fixable(field) else 0
+    label = field.remote_field.model._meta.label
+    return Orphans(str(field), label, name_of(field.rule), rows, fixed, first, refusals[:FEW])
 
 
 def missing_keys(field: CrossDatabaseForeignKey, progress: Callable[[int], object]) -> Iterator[list[Any]]:
     """In ranges of the side that refers: the other's order of texts may be another."""
-    target = field.target_field
-    rows = target.model._base_manager.using(home_of_model(target.model))
     for keys in ranges_of_keys(field):
-        found = rows.filter(**{f"{target.attname}__in": keys}).values_list(target.attname, flat=True)
-        if missing := sorted(set(keys) - set(found)):
+        if missing := keys_without_row(field, keys):
             yield missing
         progress(len(keys))
 
@@ -74,9 +79,18 @@ def is_fixable(field: CrossDatabaseForeignKey) -> bool:
     return field.rule not in (*REFUSING, DO_NOTHING)
 
 
-def apply_to_all(field: CrossDatabaseForeignKey, keys: list[Any]) -> int:
-    total = done = apply_rule(field, keys)
+def apply_to_all(field: CrossDatabaseForeignKey, keys: list[Any], refusals: list[str]) -> int:
+    """What refuses one key doesn't keep the others."""
+    total, done = 0, BATCH
     while done == BATCH:
-        done = apply_rule(field, keys)
+        try:
+            with atomic(using=home_of_model(field.model)):
+                done = apply_rule(field, keys)
+        except IntegrityError as error:
+            if len(keys) == 1:
+                refusals.append(f"{keys[0]}: {error}"[:LONGEST_REFUSAL])
+                return total
+            middle = len(keys) // 2
+            return total + sum(apply_to_all(field, half, refusals) for half in (keys[:middle], keys[middle:]))
         total += done
     return total

@@ -3,7 +3,7 @@
 A reference behaves the same while both models are still in one database: the day one of them moves, nothing changes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -18,12 +18,13 @@ from django.db.models import (
     SET_NULL,
     ForeignKey,
     Model,
+    OneToOneField,
     QuerySet,
 )
 from django.db.models.deletion import Collector
 from django.db.models.expressions import Col
 from django.db.models.fields import BLANK_CHOICE_DASH
-from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
 from django.db.models.fields.related_lookups import (
     RelatedExact,
     RelatedGreaterThan,
@@ -111,7 +112,7 @@ class CrossDatabaseForeignKey(ForeignKey[Any, Any]):
         return name, path, args, {**kwargs, "on_delete": self.rule}
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """There is no one-to-one field to use in place of ``unique=True``."""
+        """What Django advises in place of ``unique=True`` would be a field with a constraint."""
         messages = [message for message in super().check(**kwargs) if message.id != "fields.W342"]
         return [*messages, *self._check_rule()]
 
@@ -148,6 +149,29 @@ class CrossDatabaseForeignKey(ForeignKey[Any, Any]):
                 name: list(value) if isinstance(value, QuerySet) else value for name, value in limit_choices_to.items()
             }
         return super().get_choices(include_blank, blank_choice, limit_choices_to, ordering)
+
+
+class ReverseReferenceDescriptor(ReverseOneToOneDescriptor):  # type: ignore[type-arg]  # takes none at run time
+    """As on the side that refers, for ``user.profile = profile``."""
+
+    def __set__(self, instance: Model, value: Model | None) -> None:
+        if not isinstance(value, self.related.related_model):
+            super().__set__(instance, value)  # empties the field, or says what is wrong with the value
+            return
+        setattr(value, self.related.field.name, instance)
+        self.related.set_cached_value(instance, value)
+
+
+class CrossDatabaseOneToOneField(CrossDatabaseForeignKey, OneToOneField[Any, Any]):
+    """A reference that is unique: ``user.profile`` is one object, as with a ``OneToOneField``."""
+
+    forward_related_accessor_class: Any = ReferenceDescriptor
+    related_accessor_class = ReverseReferenceDescriptor
+
+    def __init__(self, to: type[Model] | str, on_delete: OnDelete, **kwargs: Any) -> None:
+        if kwargs.get("parent_link"):
+            raise ValueError("A CrossDatabaseOneToOneField can't be a parent_link: no database has both rows to join.")
+        super().__init__(to, on_delete, **kwargs)
 
 
 class StaysInItsDatabase:
@@ -230,6 +254,13 @@ def reference_named(name: str) -> CrossDatabaseForeignKey:
     if not isinstance(field, CrossDatabaseForeignKey):
         raise LookupError(f"{name} is no CrossDatabaseForeignKey.")
     return field
+
+
+def keys_without_row(field: CrossDatabaseForeignKey, keys: Iterable[Any]) -> list[Any]:
+    """Those of ``keys``, at most ``BATCH``, that lead nowhere; rows that a manager hides are there."""
+    target = field.target_field
+    rows = target.model._base_manager.using(home_of_model(target.model)).filter(**{f"{target.attname}__in": keys})
+    return sorted(set(keys) - set(rows.values_list(target.attname, flat=True)))
 
 
 class Replacement:

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import DO_NOTHING
 
-from dbrouting import content_types  # noqa: F401  its receiver renames content types
+from dbrouting import content_types, refused_joins  # noqa: F401  receivers: of renamed models, and of new connections
 from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import (
     CACHE_LABEL,

@@ -15,16 +15,11 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from dbrouting.aliases import usable_aliases
-from dbrouting.routers import holds_tables
 from outbox.models import Message, Receipt
 from outbox.registry import MORE, OutboxError, handler_named
 
 LONGEST_PAUSE = timedelta(hours=1)
 LONGEST_ERROR = 1000
-# A receipt is of use while its message is there; one that is this old and has none is removed.
-KEPT = timedelta(hours=1)
-PRUNED_AT_ONCE = 500
 
 # By handlers, where messages are handled after a commit.
 SENT_MEANWHILE: ContextVar[deque[Message] | None] = ContextVar("sent_meanwhile", default=None)
@@ -38,21 +33,17 @@ class Drained(NamedTuple):
         return Drained(*map(sum, zip(self, other, strict=True))) if isinstance(other, Drained) else NotImplemented
 
 
-def outboxes() -> list[str]:
-    """The aliases that have one."""
-    return [alias for alias in usable_aliases() if holds_tables(alias)]
-
-
-def drain(alias: str, progress: Callable[[], object] = lambda: None) -> Drained:
+def drain(alias: str, progress: Callable[[int], object] = lambda count: None) -> Drained:
     """Handle every message on ``alias`` whose time has come, in the order in which they were written.
 
-    One that fails is put off and the next one has its turn; so is one that somebody else is at work on.
+    One that fails is put off and the next one has its turn; so is one that somebody else is at work on. ``progress`` is
+    called between transactions, after each message and each part of one: what it raises leaves nothing half-done.
     """
     require_no_transaction(alias)
     return drain_messages(alias, Message.objects.using(alias), progress)
 
 
-def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[], object]) -> Drained:
+def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[int], object]) -> Drained:
     started, last, total = timezone.now(), 0, Drained()
     while True:
         waiting = messages.filter(next_try_at__lte=started, pk__gte=last).order_by("pk")
@@ -62,7 +53,7 @@ def drain_messages(alias: str, messages: QuerySet[Message], progress: Callable[[
         last = step.pk
         if not step.is_unfinished:
             total += Drained(failed=1) if step.error else Drained(handled=1)
-            progress()
+        progress(int(not step.is_unfinished))
 
 
 class Step:
@@ -130,6 +121,11 @@ def put_off(message: Message, error: Exception) -> None:
     )
 
 
+def make_due(alias: str) -> None:
+    """Whatever was put off: its cause may be mended."""
+    Message.objects.using(alias).filter(attempts__gt=0).update(next_try_at=timezone.now())
+
+
 def described(error: Exception) -> str:
     """One may quote every row that refuses, another a character that PostgreSQL doesn't store."""
     return f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR]
@@ -173,18 +169,7 @@ def drain_or_wait(message: Message) -> None:
     for busy in filter(is_in_transaction, (alias, receiver)):
         transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
-    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda: None)
-
-
-def prune(alias: str) -> int:
-    """Remove the receipts on ``alias`` that no message can ask for any more; gives how many."""
-    receipts = Receipt.objects.using(alias)
-    old = receipts.filter(handled_at__lt=timezone.now() - KEPT)
-    keys = set(old.order_by("handled_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    for outbox in outboxes():
-        keys -= set(Message.objects.using(outbox).filter(key__in=keys).values_list("key", flat=True))
-    receipts.filter(pk__in=keys).delete()
-    return len(keys)
+    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda count: None)
 
 
 class Backlog(NamedTuple):

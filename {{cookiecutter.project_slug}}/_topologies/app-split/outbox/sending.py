@@ -27,13 +27,17 @@ def send(handler: str, payload: Any, *, using: str | None = None, model: type[Mo
         raise TypeError("send() needs using=alias or model=Model: the database of the transaction.")
     text = json.dumps(payload, cls=DjangoJSONEncoder)
     handler_named(handler).alias(json.loads(text))  # a name or an app that isn't there is an error of the sender
-    if not connections[alias].in_atomic_block:
-        raise OutboxError(
-            f"send({handler!r}) outside of a transaction on {alias!r}: what it is about and the message could not be "
-            "committed together. Do both in one block: with atomic_for(Model), from dbrouting.sql."
-        )
+    require_transaction(alias, handler)
     message = Message.objects.using(alias).create(handler=handler, payload=text)
     if settings.OUTBOX_DRAIN_AFTER_COMMIT:
         # No partial: Django 5.2 can't name one in its log, and the failure would be the caller's after all.
         transaction.on_commit(lambda: drain_soon(message), using=alias, robust=True)
     return message
+
+
+def require_transaction(alias: str, handler: str) -> None:
+    if not connections[alias].in_atomic_block:
+        raise OutboxError(
+            f"send({handler!r}) outside of a transaction on {alias!r}: what it is about and the message could not be "
+            "committed together. Do both in one block: with atomic_for(Model), from dbrouting.sql."
+        )

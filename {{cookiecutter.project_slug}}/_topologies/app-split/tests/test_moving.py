@@ -39,6 +39,7 @@ from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
+from outbox.models import Message, Receipt
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
@@ -188,6 +189,31 @@ def test_giving_up_leaves_the_old_database_as_it_was(switch: Callable[[str], Non
     assert before != content(OLD)
     assert tables(NEW) == set()
     assert records_on(NEW) == records
+
+
+@pytest.fixture
+def outbox() -> Iterator[None]:
+    with connections[OLD].schema_editor() as editor:
+        for model in (Message, Receipt):
+            editor.create_model(model)
+    yield
+    with connections[OLD].schema_editor() as editor:
+        for model in (Message, Receipt):
+            editor.delete_model(model)
+
+
+def test_a_plan_tells_of_messages_that_wait_where_the_app_is(switch: Callable[[str], None], outbox: None) -> None:
+    Message.objects.using(OLD).create(handler="billing.refund", payload="{}")
+
+    assert f"Messages wait in the outbox of '{OLD}': 1." in move_app("--to", NEW, "--dry-run")
+
+
+def test_what_was_handled_on_the_old_side_is_known_on_the_new_one(switch: Callable[[str], None], outbox: None) -> None:
+    receipt = Receipt.objects.using(OLD).create(key=uuid.uuid4())
+
+    move_app("--to", NEW)
+
+    assert list(Receipt.objects.using(NEW)) == [receipt]
 
 
 def test_a_plan_changes_nothing(switch: Callable[[str], None]) -> None:

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.factories import UserFactory
 from accounts.models import User
-from billing.factories import InvoiceFactory
-from billing.models import Invoice
+from billing.factories import InvoiceFactory, PaymentFactory
+from billing.models import Invoice, Payment
 from dbrouting import orphans, references
 from dbrouting.orphans import find_orphans
 from dbrouting.overrides import in_database
@@ -164,3 +164,38 @@ def test_deletions_that_django_did_not_see_are_found(order: Order) -> None:
     Order.objects.all()._raw_delete("orders_db")
 
     assert [find_orphans(field).keys for field in (CUSTOMER, ORDER)] == [[invoice.customer_id], [invoice.order_id]]
+
+
+@pytest.fixture
+def protected(declare: Callable[[Any], None], order: Order, monkeypatch: pytest.MonkeyPatch) -> Invoice:
+    """Beside others, an invoice of nobody whose payment keeps it."""
+    declare(models.CASCADE)
+    monkeypatch.setattr(Payment._meta.get_field("invoice").remote_field, "on_delete", models.PROTECT)
+    invoices(order, 901, 902, 903)
+    return PaymentFactory.create(invoice=Invoice.objects.get(customer_id=902)).invoice
+
+
+def test_what_a_row_beside_it_protects_is_not_fixed_and_told(protected: Invoice) -> None:
+    output, code = checked("--fix")
+
+    assert code == 1
+    assert "Fixed: 2." in output
+    assert "refused: 902: (\"Cannot delete some instances of model 'Invoice'" in output
+    assert list(Invoice.objects.all()) == [protected]
+
+
+def test_a_recorded_deletion_that_is_refused_is_told_until_it_can_be_followed(protected: Invoice) -> None:
+    UserFactory.create(pk=902)
+    User.objects.all().delete()
+    assert "refused" not in checked()[0]
+    with pytest.raises(SystemExit):
+        call_command("drain_outbox", stdout=StringIO())
+
+    output, code = checked()
+
+    assert code == 1
+    assert "refused: 902: ProtectedError" in output
+    assert "drain_outbox --retry" in output
+    protected.payments.all().delete()
+    call_command("drain_outbox", "--retry", stdout=StringIO())
+    assert "refused" not in checked()[0]

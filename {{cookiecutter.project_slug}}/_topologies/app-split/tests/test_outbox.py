@@ -1,31 +1,29 @@
 """What is to be done in another database is recorded with the change that it tells of, and done once, whatever dies."""
 
 import inspect
-import json
 from datetime import date, timedelta
-from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.apps import apps
 from django.conf import LazySettings
-from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from accounts.factories import UserFactory
-from accounts.models import User
 from catalogue.models import Category
+from dbrouting.inspection.inspector import Inspector
 from dbrouting.overrides import in_database
 from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
 from orders.models import Order, OrderLine
 from outbox import registry
-from outbox.draining import Drained, can_lock, drain, outboxes, prune
+from outbox.aliases import outboxes
+from outbox.draining import Drained, can_lock, drain
 from outbox.models import Message, Receipt
+from outbox.receipts import carry, prune
 from outbox.registry import MORE, OutboxError, handler
 from outbox.sending import send
 
@@ -153,12 +151,46 @@ def test_the_outbox_is_in_every_database_that_holds_tables(settings: LazySetting
     assert all(Message.objects.using(alias).count() == 0 for alias in outboxes())
 
 
-def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings) -> None:
+def test_a_database_that_no_app_lives_on_has_no_outbox(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be somebody else's."""
-    mapping = settings.DATABASE_APPS_MAPPING
-    settings.DATABASE_APPS_MAPPING = dict.fromkeys(mapping, "auth_db")
+    settings.DATABASE_APPS_MAPPING = dict.fromkeys(settings.DATABASE_APPS_MAPPING, "auth_db")
+    for alias in (SOURCE, RECEIVER):
+        monkeypatch.setattr(connections[alias].introspection, "table_names", lambda: ["their_table"])
 
     assert outboxes() == ["auth_db"]
+
+
+def test_a_database_that_is_only_read_has_no_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a standby, which has a copy of one."""
+    monkeypatch.setitem(connections.settings[SOURCE], "READ_ONLY", True)
+
+    assert SOURCE not in outboxes()
+
+
+def test_messages_where_every_app_has_moved_away_are_found_with_the_command_that_handles_them(
+    settings: LazySettings,
+) -> None:
+    send_in_transaction("tea")
+    settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "auth_db"}
+
+    [found] = (one for one in Inspector().inspect(SOURCE).findings if "outbox_message" in one.what)
+
+    assert "1 row in outbox_message" in found.what
+    assert found.commands == (f"python manage.py drain_outbox --alias={SOURCE}",)
+
+
+def test_a_message_that_was_handled_before_its_receiver_moved_is_not_handled_again(settings: LazySettings) -> None:
+    """`carry` is what a move does about it; done twice it is as if done once."""
+    send_in_transaction("tea", "coffee")
+    with patch.object(Message, "delete", side_effect=Killed), pytest.raises(Killed):
+        drain(SOURCE)
+
+    carry(RECEIVER, "auth_db")
+    carry(RECEIVER, "auth_db")
+    registry.HANDLERS["test.name"] = registry.HANDLERS["test.name"]._replace(on="accounts")
+
+    assert drain(SOURCE) == Drained(handled=2)
+    assert names() == ["tea", "coffee"]
 
 
 def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(
@@ -409,63 +441,3 @@ def test_receipts_are_removed_when_they_are_old_and_their_message_is_gone() -> N
     assert prune(RECEIVER) == 1
     assert kept is not None
     assert receipts.get().key == kept.key
-
-
-# The command
-
-
-def drained(*arguments: str, code: int | None = None) -> str:
-    output = StringIO()
-    if code is None:
-        call_command("drain_outbox", *arguments, stdout=output)
-    else:
-        with pytest.raises(SystemExit) as exit_info:
-            call_command("drain_outbox", *arguments, stdout=output)
-        assert exit_info.value.code == code
-    return output.getvalue()
-
-
-def test_the_command_drains_every_outbox_until_nothing_is_left() -> None:
-    @handler("test.chain", on="catalogue")
-    def chain(payload: Any) -> None:
-        send("test.user", payload, using=RECEIVER)
-
-    handler("test.user", on="accounts")(lambda payload: UserFactory.create(username=payload))
-    send_in_transaction("ada", to="test.chain")
-
-    assert drained() == "Handled: 2.\n"
-    assert User.objects.filter(username="ada").exists()
-
-
-def test_the_command_fails_while_a_message_has_failed_and_says_why() -> None:
-    send_in_transaction("salt", to="test.fail")
-
-    output = drained(code=1)
-
-    assert "Left on orders_db: 1" in output
-    assert "test.fail: ZeroDivisionError: salt" in output
-
-
-def test_the_command_prints_json_of_the_outboxes_that_are_named() -> None:
-    send_in_transaction("tea")
-
-    assert json.loads(drained("--alias=auth_db", "--json"))["handled"] == 0
-    found = json.loads(drained("--alias=orders_db", "--json"))
-    assert (found["handled"], found["outboxes"][0]["alias"], found["outboxes"][0]["waiting"]) == (1, "orders_db", 0)
-
-
-@committing
-@pytest.mark.usefixtures("later")
-def test_the_command_watches_until_it_is_stopped() -> None:
-    send_in_transaction("tea")
-
-    with patch("time.sleep", side_effect=[None, Killed]) as pause, pytest.raises(Killed):
-        call_command("drain_outbox", watch=5, stdout=StringIO())
-
-    assert names() == ["tea"]
-    assert [call.args for call in pause.call_args_list] == [(5,), (5,)]
-
-
-def test_an_outbox_that_is_not_there_is_refused() -> None:
-    with pytest.raises(CommandError, match=r"No outbox is on nowhere. They are on: default, auth_db, "):
-        call_command("drain_outbox", "--alias=nowhere")

@@ -1,10 +1,12 @@
 """``on_delete`` of references: what happens to rows in another database when the row they refer to is deleted."""
 
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.core.management import call_command
 from django.db import models
 from django.db.models import ProtectedError, RestrictedError
 from django.test import Client
@@ -199,10 +201,81 @@ def test_a_row_that_has_come_back_keeps_what_refers_to_it(user: User, invoice: I
 
 
 def test_a_copy_in_another_database_is_deleted_without_consequences(user: User, invoice: Invoice) -> None:
-    models.signals.post_delete.send(sender=User, instance=user, using="orders_db")
+    with atomic_for(Order):
+        for signal in (models.signals.pre_delete, models.signals.post_delete):
+            signal.send(sender=User, instance=user, using="orders_db")
 
     assert customers() == [user.pk]
     assert not Message.objects.using("orders_db").exists()
+
+
+def sent() -> list[list[str]]:
+    """The keys of each message."""
+    return [message.content["keys"] for message in Message.objects.using("auth_db")]
+
+
+def test_a_deletion_of_many_writes_one_message_for_many_of_them(
+    user: User, invoice: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.cascades.BATCH", 2)
+    others = UserFactory.create_batch(4)
+
+    User.objects.all().delete()
+
+    assert [len(keys) for keys in sent()] == [2, 2, 1]
+    assert {key for keys in sent() for key in keys} == {str(one.pk) for one in (user, *others)} | {str(customers()[0])}
+    follow()
+    assert customers() == [None]
+
+
+def test_a_deletion_inside_of_a_deletion_is_noted_as_well(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    friend = UserFactory.create()
+    keys = {str(user.pk), str(friend.pk)}
+
+    def delete_friend(instance: User, **kwargs: Any) -> None:
+        User.objects.filter(pk=friend.pk).exclude(pk=instance.pk).delete()
+
+    models.signals.pre_delete.connect(delete_friend, sender=User, weak=False, dispatch_uid="test")
+    try:
+        user.delete()
+    finally:
+        models.signals.pre_delete.disconnect(sender=User, dispatch_uid="test")
+
+    assert {key for keys in sent() for key in keys} == keys
+
+
+def test_a_deletion_that_failed_leaves_nothing_to_the_next_one(user: User) -> None:
+    friend = UserFactory.create()
+    key = str(friend.pk)
+
+    with (
+        patch("django.db.models.sql.DeleteQuery.delete_batch", side_effect=ZeroDivisionError),
+        pytest.raises(ZeroDivisionError),
+        atomic_for(User),
+    ):
+        user.delete()
+    friend.delete()
+
+    assert sent() == [[key]]
+
+
+def test_what_refuses_one_of_many_does_not_keep_the_others(declare: Callable[[Any], None]) -> None:
+    """Such as a PROTECT beside the rows that are deleted: it is found when the other row is gone for good."""
+    declare(models.CASCADE)
+    invoices = [InvoiceFactory.create() for _ in range(5)]
+    kept = invoices[3]
+    PaymentFactory.create(invoice=kept)
+    Order.objects.update(customer_id=1)  # which the users are no longer
+
+    with patch.object(Payment._meta.get_field("invoice").remote_field, "on_delete", models.PROTECT):
+        User.objects.all().delete()
+        with pytest.raises(SystemExit):
+            call_command("drain_outbox", stdout=StringIO())
+
+    assert customers() == [kept.customer_id]
+    [failed] = Message.objects.using("default")  # where it was taken apart
+    assert failed.content["keys"] == [str(kept.customer_id)]
+    assert "ProtectedError" in failed.last_error
 
 
 def test_a_deletion_in_bulk_of_what_nothing_refers_to_stays_one_statement() -> None:

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connections, models
+from django.db import IntegrityError, connections, models, transaction
 from django.test.utils import isolate_apps
 
 from dbrouting import references
 from dbrouting.orphans import find_orphans
-from dbrouting.references import CrossDatabaseForeignKey
+from dbrouting.references import CrossDatabaseForeignKey, CrossDatabaseJoinError, CrossDatabaseOneToOneField
 from outbox import cascades
 from outbox.draining import drain
 from outbox.models import Message
@@ -87,12 +87,21 @@ with isolate_apps("billing", "orders") as isolated:
         def __str__(self) -> str:
             return f"Fee {self.pk}"
 
+    class Seal(models.Model):
+        parcel = CrossDatabaseOneToOneField(Parcel, models.CASCADE, null=True, related_name="seal")
+
+        class Meta:
+            app_label = "billing"
+
+        def __str__(self) -> str:
+            return f"Seal {self.pk}"
+
     class Duty(Fee):
         class Meta:
             app_label = "billing"
 
 
-TABLES: dict[str, tuple[type[models.Model], ...]] = {HERE: (Fee, Duty), THERE: (Parcel, Letter, Stamp)}
+TABLES: dict[str, tuple[type[models.Model], ...]] = {HERE: (Fee, Duty, Seal), THERE: (Parcel, Letter, Stamp)}
 NAMES = ["by_code", "by_time", "by_weight", "by_key", "by_proxy", "of_letter", "parcel"]
 
 
@@ -217,6 +226,69 @@ def test_a_reference_that_is_inherited_is_listed_and_followed_once(letter: Lette
     sent = [one.content["reference"] for one in Message.objects.using(THERE)]
     follow()
 
-    assert sorted(map(str, references.references())) == sorted(f"billing.Fee.{name}" for name in [*NAMES, "stamp"])
+    fees = [f"billing.Fee.{name}" for name in [*NAMES, "stamp"]]
+    assert sorted(map(str, references.references())) == sorted([*fees, "billing.Seal.parcel"])
     assert sent.count("billing.Fee.parcel") == 1
     assert rows(Duty).get(pk=duty.pk).parcel_id is None
+
+
+# One to one
+
+
+def test_each_end_of_a_one_to_one_reference_has_the_other(letter: Letter) -> None:
+    parcel = rows(Parcel).get()
+    seal = Seal(parcel=parcel)
+    seal.save()
+
+    assert rows(Parcel).get().seal == seal
+    assert rows(Seal).get().parcel == parcel
+    assert [one.seal for one in rows(Parcel).prefetch_related("seal")] == [seal]
+
+
+def test_it_can_be_assigned_at_the_other_end(letter: Letter) -> None:
+    parcel, seal = rows(Parcel).get(), Seal()
+
+    parcel.seal = seal
+    seal.save()
+
+    assert rows(Seal).get().parcel == parcel
+    parcel.seal = None
+    assert seal.parcel is None
+    with pytest.raises(ValueError, match="must be a"):
+        parcel.seal = parcel
+
+
+def test_a_second_one_is_refused(letter: Letter) -> None:
+    rows(Seal).create(parcel_id=letter.pk)
+
+    with pytest.raises(IntegrityError), transaction.atomic(using=HERE):
+        rows(Seal).create(parcel_id=letter.pk)
+
+
+def test_it_is_not_joined_from_either_end() -> None:
+    with pytest.raises(CrossDatabaseJoinError):
+        list(rows(Parcel).select_related("seal"))
+    with pytest.raises(CrossDatabaseJoinError):
+        list(rows(Seal).filter(parcel__code="a"))
+
+
+def test_its_rule_is_followed(letter: Letter) -> None:
+    rows(Seal).create(parcel_id=letter.pk)
+
+    letter.delete()
+    follow()
+
+    assert not rows(Seal).exists()
+
+
+def test_it_is_declared_as_it_was() -> None:
+    field: Any = Seal._meta.get_field("parcel")
+    *_, path, _, kwargs = field.deconstruct()
+
+    assert path == "dbrouting.references.CrossDatabaseOneToOneField"
+    assert kwargs == {"to": "orders.parcel", "on_delete": models.CASCADE, "null": True, "related_name": "seal"}
+
+
+def test_it_makes_no_child_of_another_databases_model() -> None:
+    with pytest.raises(ValueError, match="can't be a parent_link"):
+        CrossDatabaseOneToOneField(Parcel, models.CASCADE, parent_link=True)

@@ -182,6 +182,17 @@ def test_natural_keys_are_looked_up_where_the_rows_are(tmp_path: Any, invoice: I
     assert Invoice.objects.get().customer == user
 
 
+def test_natural_keys_of_xml_are_looked_up_there_too(tmp_path: Any, invoice: Invoice, user: User) -> None:
+    path = tmp_path / "billing.xml"
+    path.write_text(serializers.serialize("xml", [invoice], use_natural_foreign_keys=True))
+    Invoice.objects.all().delete()
+
+    typed("loaddata", str(path))
+
+    assert "<natural>ada</natural>" in path.read_text()
+    assert Invoice.objects.get().customer == user
+
+
 def test_an_object_is_serialized_with_its_key(invoice: Invoice) -> None:
     [row] = json.loads(serializers.serialize("json", [invoice]))
 

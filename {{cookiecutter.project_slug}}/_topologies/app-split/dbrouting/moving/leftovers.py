@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from dbrouting.moving.move import Move
 from dbrouting.provisioning import quoted
+from dbrouting.routers import OUTBOX
 
 # The last key that a table has given out: no later row may get it, even if its own row is gone. (MySQL, unlike MariaDB,
 # remembers the answer for a day: information_schema_stats_expiry. New rows still come after all that are there.)
@@ -49,8 +50,17 @@ def count_on(move: Move, model: type[Model]) -> None:
             cursor.execute(statement.format(**names, next=row[0] + 1), {**names, "last": row[0]})
 
 
+def carry_receipts(move: Move) -> None:
+    """A message to the app that was handled, and is still there, is not to be handled again on the new side."""
+    if apps.is_installed(OUTBOX):
+        from outbox.receipts import carry  # has models, which can't be imported unless they are installed
+
+        carry(move.source, move.target)
+
+
 def remarks(move: Move) -> Iterator[str]:
     """What a move doesn't touch."""
+    yield from remarks_about_messages(move)
     home = router.db_for_read(ContentType)
     yield f"Content types and permissions of {move.app_label} stay on {home!r}, with the users: nothing changes there."
     models = {model._meta.model_name for model in apps.get_app_config(move.app_label).get_models()}
@@ -68,3 +78,16 @@ def remarks(move: Move) -> Iterator[str]:
     )
     if pointing:
         yield f"Generic foreign keys may point to its rows, and find them only in one database: {', '.join(pointing)}."
+
+
+def remarks_about_messages(move: Move) -> Iterator[str]:
+    if not apps.is_installed(OUTBOX):
+        return
+    from outbox.aliases import has_tables  # as above
+    from outbox.draining import backlog
+
+    if has_tables(move.source) and (waiting := backlog(move.source).waiting):
+        yield (
+            f"Messages wait in the outbox of {move.source!r}: {waiting}. They stay there, and are handled as long as "
+            "DATABASES lists it: python manage.py drain_outbox"
+        )

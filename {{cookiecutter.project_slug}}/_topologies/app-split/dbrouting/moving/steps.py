@@ -12,7 +12,7 @@ from dbrouting.moving.engines import AFTER_ALL, AFTER_BLOCK, BEFORE_BLOCK, execu
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.following import follow, leave, settle, watch
 from dbrouting.moving.ledger import Step
-from dbrouting.moving.leftovers import count_on
+from dbrouting.moving.leftovers import carry_receipts, count_on
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import begin, drop_tables, prepare, record, restore
 from dbrouting.moving.verifying import changed_since
@@ -89,6 +89,7 @@ def finish(move: Move) -> str | None:
     move.new.check_constraints(table_names=move.names)
     for model in move.models:
         count_on(move, model)
+    carry_receipts(move)
     move.ledger.reach(Step.FINISHED, seconds=time.time() - move.ledger.facts["blocked_at"])
     return said
 

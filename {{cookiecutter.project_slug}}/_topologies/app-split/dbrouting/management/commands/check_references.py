@@ -2,6 +2,7 @@ import json
 import sys
 from typing import Any
 
+from django.apps import apps
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from tqdm import tqdm
@@ -9,7 +10,7 @@ from tqdm import tqdm
 from dbrouting.orphans import Orphans, find_orphans
 from dbrouting.reachability import missing_tables_explained, require_reachable
 from dbrouting.references import CrossDatabaseForeignKey, references
-from dbrouting.routers import home_of_model
+from dbrouting.routers import OUTBOX, home_of_model
 
 AGAIN = "python manage.py check_references"
 
@@ -39,16 +40,31 @@ class Command(BaseCommand):
             tqdm(desc=str(field), unit=" keys", leave=False, disable=None) as bar,
             missing_tables_explained(here, AGAIN),
         ):
-            return find_orphans(field, fix, bar.update)
+            found = find_orphans(field, fix, bar.update)
+            return found._replace(refusals=[*found.refusals, *deletions_refused(field)])
 
     def report(self, found: list[Orphans]) -> None:
         for one in found:
             self.stdout.write(f"{one.reference} ({one.rule}): {one.rows} rows refer to no {one.to}.")
             if one.rows:
                 self.stdout.write(f"  Their keys begin with {', '.join(map(str, one.keys))}. Fixed: {one.fixed}.")
+            for refusal in one.refusals:
+                self.stdout.write(f"  refused: {refusal}", self.style.ERROR)
+        if any(one.refusals for one in found):
+            what = "Remove or change what refuses, then: python manage.py drain_outbox --retry"
+            self.stdout.write(what, self.style.WARNING)
         if any(one.left for one in found):
             self.stdout.write(
                 "`drain_outbox` follows the deletions that are recorded, `check_references --fix` does what on_delete "
                 "says; what PROTECT, RESTRICT and DO_NOTHING left is yours to judge.",
                 self.style.WARNING,
             )
+
+
+def deletions_refused(field: CrossDatabaseForeignKey) -> list[str]:
+    """What keeps recorded deletions from being followed."""
+    if not apps.is_installed(OUTBOX):
+        return []
+    from outbox.cascades import refusals  # has models, which can't be imported unless they are installed
+
+    return list(refusals(field))
