@@ -18,19 +18,17 @@ from hypothesis import settings as hypothesis_settings
 
 from catalogue.factories import ProductFactory
 from catalogue.models import Product
-from dbrouting import health, replicas, replication
+from dbrouting import replication
 from dbrouting.aliases import lent
 from dbrouting.consistency import UNKNOWN
 from dbrouting.fallback import ReplicaConnection
 from dbrouting.overrides import in_database
-from dbrouting.pinning import UnitOfWork, current_unit, unit_of_work
+from dbrouting.pinning import unit_of_work
 from dbrouting.replicas import primary_alias, replica_weights
 from dbrouting.testing import ADDRESS
 
-pytest_plugins = ["dbrouting.pytest_plugin"]
+pytest_plugins = ["dbrouting.pytest_plugin", "dbrouting.replica_plugin"]
 
-# A thread that looks after the replicas would keep test databases open.
-project_settings.REPLICA_CHECK_SECONDS = 0
 # As configured: the set-up of the tests turns them into mirrors of the primary.
 REPLICAS = {alias: dict(connections.settings[alias]) for alias in replica_weights()}
 PATIENCE = 60  # seconds that a replica may be behind
@@ -62,20 +60,6 @@ def pytest_configure() -> None:
             "REPLICA_URLS names no replica, and these tests read from one. Put your replicas' URLs in .env; "
             "the primary's own URL will do."
         )
-
-
-@pytest.fixture(autouse=True)
-def unit() -> Iterator[UnitOfWork]:
-    """Each test is a unit of work: what one test writes doesn't pin the next."""
-    with unit_of_work():
-        yield current_unit()
-
-
-@pytest.fixture(autouse=True)
-def _every_replica_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever an earlier test did to it."""
-    monkeypatch.setattr(replicas, "_left_out", {})
-    monkeypatch.setattr(health, "_health", {})
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from dbrouting.consistency import Position
 from dbrouting.overrides import current_override
 from dbrouting.pinning import current_unit, require_read
 from dbrouting.probing import leads_to_the_primary
+from dbrouting.replica_routers import has_transaction
 from dbrouting.replicas import is_left_out, is_replica, primary_alias
-from dbrouting.routers import has_transaction
 
 # Connections that wait for an answer, by their id.
 _waiting: dict[int, "ReplicaConnection"] = {}

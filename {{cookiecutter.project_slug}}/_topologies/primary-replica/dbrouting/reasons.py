@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db.models import Model
 
 from dbrouting.pinning import UnitOfWork, is_pinned_to_primary, use_primary, working_for
+from dbrouting.replica_routers import ReplicaRouter, is_in_transaction
 from dbrouting.replicas import primary_alias, replica_weights
-from dbrouting.routers import PrimaryReplicaRouter, is_in_transaction
 
 # A diagram of the rule holds for any number of replicas.
 REPLICAS = "the replicas"
@@ -48,7 +48,7 @@ def pattern_of(alias: str) -> str:
 
 
 def why(router: object, operation: str, model: type[Model], alias: str | None) -> str:
-    if not isinstance(router, PrimaryReplicaRouter):
+    if not isinstance(router, ReplicaRouter):
         return ""
     if operation != "read":
         return "the primary"

@@ -24,6 +24,7 @@ class Roles:
         replicas = getattr(settings, "REPLICA_DATABASES", ())
         self.weights = dict(replicas) if isinstance(replicas, Mapping) else dict.fromkeys(replicas, 1)
         self.primary_only_apps = frozenset(getattr(settings, "PRIMARY_ONLY_APPS", ()))
+        self.replicated_apps = frozenset(getattr(settings, "REPLICATED_APPS", ()))
 
 
 roles = Roles()

@@ -3,8 +3,8 @@
 from contextlib import nullcontext
 
 from dbrouting.pinning import current_unit, is_pinned_to_primary, working_for
+from dbrouting.replica_routers import is_in_transaction
 from dbrouting.replicas import primary_alias
-from dbrouting.routers import is_in_transaction
 
 
 def topology_tags(request: object) -> dict[str, str]:

@@ -16,9 +16,9 @@ from django.db import DatabaseError, connections, router, transaction
 
 from catalogue.models import Category, Product
 from config import engine
-from config.databases import replica
 from config.env import from_url
-from dbrouting import topology_checks
+from config.replicas import replica
+from dbrouting import replica_checks, topology_checks
 from dbrouting.pinning import ReplicaWriteError, UnitOfWork, pin_on_write, refuse_write, unit_of_work, watch_writes
 from dbrouting.replicas import choose_replica
 
@@ -53,17 +53,17 @@ def url(query: str = "") -> str:
 
 
 def test_a_url_may_say_the_weight() -> None:
-    config, weight = replica("replica1", url("?weight=3"))
+    config, weight = replica("replica1", url("?weight=3"), "default")
 
     assert weight == 3
     assert "weight" not in config["OPTIONS"]
-    assert replica("replica1", url())[1] == 1
+    assert replica("replica1", url(), "default")[1] == 1
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "2.5", "heavy"])
 def test_a_wrong_weight_is_named(weight: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"entry 2 of REPLICA_URLS.*'replica2'.*weight={weight}"):
-        replica("replica2", url(f"?weight={weight}"))
+        replica("replica2", url(f"?weight={weight}"), "default")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_wrong_weight_is_named(weight: str) -> None:
 )
 def test_a_malformed_entry_is_named_without_its_password(entry: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"entry 2 of REPLICA_URLS.*'replica2'.*: it ") as caught:
-        replica("replica2", entry)
+        replica("replica2", entry, "default")
 
     assert "secret" not in str(caught.value)
     assert "user:password" not in str(caught.value).removesuffix(engine.EXAMPLE_URL)
@@ -80,11 +80,11 @@ def test_a_malformed_entry_is_named_without_its_password(entry: str) -> None:
 def test_a_malformed_entry_is_told_by_its_host() -> None:
     scheme = engine.EXAMPLE_URL.partition("://")[0]
     with pytest.raises(ImproperlyConfigured, match=r"'replica2' on h2\.internal:port, can't be used"):
-        replica("replica2", f"{scheme}://user:secret@h2.internal:port/shop")
+        replica("replica2", f"{scheme}://user:secret@h2.internal:port/shop", "default")
 
 
 def test_a_replica_is_the_primary_in_tests_and_its_sessions_are_read_only() -> None:
-    config, _ = replica("replica1", url())
+    config, _ = replica("replica1", url(), "default")
 
     own = {"ENGINE": "dbrouting.replica_backend", "TEST": {"MIRROR": "default"}}
     assert config == {**engine.read_only(from_url("replica1", "entry 1 of REPLICA_URLS", url())), **own}
@@ -198,47 +198,47 @@ CACHE_TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATI
 @pytest.mark.parametrize(
     ("change", "check", "code"),
     [
-        ({"PRIMARY_ALIAS": "master"}, topology_checks.check_primary_exists, "E101"),
-        ({"REPLICA_DATABASES": ["replica9"]}, topology_checks.check_replicas, "E102"),
-        ({"REPLICA_DATABASES": ["default"]}, topology_checks.check_replicas, "E102"),
-        ({"REPLICA_DATABASES": {"replica1": 0}}, topology_checks.check_replicas, "E103"),
+        ({"PRIMARY_ALIAS": "master"}, replica_checks.check_primary_exists, "E101"),
+        ({"REPLICA_DATABASES": ["replica9"]}, replica_checks.check_replicas, "E102"),
+        ({"REPLICA_DATABASES": ["default"]}, replica_checks.check_replicas, "E102"),
+        ({"REPLICA_DATABASES": {"replica1": 0}}, replica_checks.check_replicas, "E103"),
         ({"DATABASE_ROUTERS": []}, topology_checks.check_router_is_last, "E104"),
         (
             {"DATABASE_ROUTERS": ["dbrouting.routers.PrimaryReplicaRouter", "dbrouting.overrides.OverrideRouter"]},
             topology_checks.check_router_is_last,
             "E104",
         ),
-        ({"MIDDLEWARE": []}, topology_checks.check_middleware_is_first, "E105"),
+        ({"MIDDLEWARE": []}, replica_checks.check_middleware_is_first, "E105"),
         (
-            {"MIDDLEWARE": ["django.middleware.common.CommonMiddleware", topology_checks.MIDDLEWARE]},
-            topology_checks.check_middleware_is_first,
+            {"MIDDLEWARE": ["django.middleware.common.CommonMiddleware", replica_checks.MIDDLEWARE]},
+            replica_checks.check_middleware_is_first,
             "W102",
         ),
         (
             {"PRIMARY_ONLY_APPS": {"accounts", "auth", "admin"}},
-            topology_checks.check_users_are_read_on_the_primary,
+            replica_checks.check_users_are_read_on_the_primary,
             "E106",
         ),
-        ({"PRIMARY_PIN_SECONDS": -1}, topology_checks.check_seconds, "E107"),
-        ({"REPLICA_CHECK_SECONDS": float("inf")}, topology_checks.check_seconds, "E107"),
-        ({"REPLICA_MAX_LAG_SECONDS": "30"}, topology_checks.check_seconds, "E107"),
-        ({"PRIMARY_PIN_COOKIE": "sessionid"}, topology_checks.check_pin_cookie_is_its_own, "E108"),
-        ({"DATABASE_ROUTERS": []}, topology_checks.check_replicas_have_no_tables, "E109"),
-        ({"PRIMARY_PIN_HEADER": "X Primary Pin"}, topology_checks.check_pin_header, "E112"),
-        ({"PRIMARY_PIN_HEADER": "X_PRIMARY_PIN"}, topology_checks.check_pin_header, "E112"),
+        ({"PRIMARY_PIN_SECONDS": -1}, replica_checks.check_seconds, "E107"),
+        ({"REPLICA_CHECK_SECONDS": float("inf")}, replica_checks.check_seconds, "E107"),
+        ({"REPLICA_MAX_LAG_SECONDS": "30"}, replica_checks.check_seconds, "E107"),
+        ({"PRIMARY_PIN_COOKIE": "sessionid"}, replica_checks.check_pin_cookie_is_its_own, "E108"),
+        ({"DATABASE_ROUTERS": []}, replica_checks.check_replicas_have_no_tables, "E109"),
+        ({"PRIMARY_PIN_HEADER": "X Primary Pin"}, replica_checks.check_pin_header, "E112"),
+        ({"PRIMARY_PIN_HEADER": "X_PRIMARY_PIN"}, replica_checks.check_pin_header, "E112"),
         (
-            {"MIDDLEWARE": [topology_checks.MIDDLEWARE, "django.middleware.cache.UpdateCacheMiddleware"]},
-            topology_checks.check_no_page_is_cached_for_all,
+            {"MIDDLEWARE": [replica_checks.MIDDLEWARE, "django.middleware.cache.UpdateCacheMiddleware"]},
+            replica_checks.check_no_page_is_cached_for_all,
             "W103",
         ),
         (
             {"SESSION_SAVE_EVERY_REQUEST": True},
-            topology_checks.check_sessions_are_saved_when_they_change,
+            replica_checks.check_sessions_are_saved_when_they_change,
             "W105",
         ),
         (
             {"CACHES": {"default": CACHE_TABLE}, "PRIMARY_ONLY_APPS": set()},
-            topology_checks.check_cache_is_read_on_the_primary,
+            replica_checks.check_cache_is_read_on_the_primary,
             "W106",
         ),
     ],
@@ -262,12 +262,12 @@ def test_settings_that_say_what_they_may_are_not_reported(settings: Any) -> None
     settings.PRIMARY_PIN_SECONDS, settings.REPLICA_MAX_LAG_SECONDS = 0, 0.5
     settings.PRIMARY_PIN_HEADER = "X-Primary-Pin"
 
-    assert topology_checks.check_seconds(None) + topology_checks.check_pin_header(None) == []
+    assert replica_checks.check_seconds(None) + replica_checks.check_pin_header(None) == []
 
 
 def test_what_stands_before_the_middleware_is_named(settings: Any) -> None:
-    settings.MIDDLEWARE = ["shop.middleware.Visits", topology_checks.MIDDLEWARE]
-    [warning] = topology_checks.check_middleware_is_first(None)
+    settings.MIDDLEWARE = ["shop.middleware.Visits", replica_checks.MIDDLEWARE]
+    [warning] = replica_checks.check_middleware_is_first(None)
 
     assert "it comes after shop.middleware.Visits" in warning.msg
 
@@ -276,20 +276,20 @@ def test_a_cache_table_that_is_read_on_the_primary_is_not_reported(settings: Any
     settings.CACHES = {"default": CACHE_TABLE}
     settings.PRIMARY_ONLY_APPS = {*settings.PRIMARY_ONLY_APPS, "django_cache"}
 
-    assert topology_checks.check_cache_is_read_on_the_primary(None) == []
+    assert replica_checks.check_cache_is_read_on_the_primary(None) == []
 
 
 def test_sessions_outside_of_the_database_may_be_saved_on_every_request(settings: Any) -> None:
     settings.SESSION_SAVE_EVERY_REQUEST = True
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 
-    assert topology_checks.check_sessions_are_saved_when_they_change(None) == []
+    assert replica_checks.check_sessions_are_saved_when_they_change(None) == []
 
 
 @pytest.mark.parametrize(("alias", "code"), [("replica1", "E111"), ("default", "W104")])
 def test_requests_in_a_transaction_are_reported(monkeypatch: pytest.MonkeyPatch, alias: str, code: str) -> None:
     monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
-    [message] = topology_checks.check_atomic_requests(None)
+    [message] = replica_checks.check_atomic_requests(None)
 
     assert message.id == f"dbrouting.{code}"
     assert f"'{alias}'" in message.msg
@@ -313,7 +313,7 @@ def test_a_relation_to_an_app_that_another_router_has_elsewhere_is_an_error(
 def test_a_replica_with_a_test_database_of_its_own_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connections.settings["replica1"]["TEST"], "MIRROR", None)
 
-    assert [message.id for message in topology_checks.check_replicas_are_mirrors_in_tests(None)] == ["dbrouting.W101"]
+    assert [message.id for message in replica_checks.check_replicas_are_mirrors_in_tests(None)] == ["dbrouting.W101"]
 
 
 def at_addresses(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
@@ -343,7 +343,7 @@ def test_two_aliases_of_one_server_are_reported(
     at_addresses(monkeypatch, *hosts)
     settings.DEBUG = debug
 
-    [message] = topology_checks.check_servers_differ(None)
+    [message] = replica_checks.check_servers_differ(None)
 
     assert (message.id, message.level) == ("dbrouting.W107", level)
     assert message.msg == f"The aliases {who} lead to one database."
@@ -354,9 +354,9 @@ def test_two_aliases_of_one_server_are_reported(
 def test_aliases_of_different_servers_are_not_reported(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
     at_addresses(monkeypatch, *hosts)
 
-    assert topology_checks.check_servers_differ(None) == []
+    assert replica_checks.check_servers_differ(None) == []
 
 
 def test_on_sqlite_replicas_share_the_primarys_file() -> None:
     if connections["default"].vendor == "sqlite":
-        assert topology_checks.check_servers_differ(None) == []
+        assert replica_checks.check_servers_differ(None) == []
