@@ -1,17 +1,28 @@
-"""The apps of one project on servers of their own, behind PgBouncer, and one of them with a standby for reports."""
+"""The apps of one project on servers of their own, behind PgBouncer, and one of them with a standby."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from baking import Combination
-from processes import manage, run
+from baking import TEMPLATE, Combination
+from processes import free_port, manage, run, serving
+from recipes import Recipe
 from servers import PgBouncer, PostgreSQL, Replica, postgresql_cluster
+from test_http import Customer, serving_by
+from test_variants import mypy_cache
 
 pytestmark = [pytest.mark.xdist_group("pgbouncer"), pytest.mark.once]
 STANDBY = 'read_only_database("orders_standby", "ORDERS_STANDBY_URL", copy_of="orders_db")'
 # What crosses databases.
 TESTS = ("test_outbox", "test_permissions", "test_transactions", "test_read_only")
+GENERATE = "uvx cookiecutter gh:org/multidb-template"
+# Of the suite, what knows the routers, the checks and the outbox.
+PYTEST = (
+    "-m pytest -q -x -p no:cacheprovider tests/test_app_split.py tests/test_outbox.py tests/test_checks.py "
+    "tests/test_routing_cases.py tests/test_reasons.py tests/test_show_routing.py"
+)
+QUANTITY = 41  # of which the demo data has no order
 READ = """
 from django.db import connections
 from dbrouting.overrides import ReadOnlyOverrideError, in_database
@@ -71,3 +82,52 @@ def test_each_app_has_a_server_behind_a_pool_and_reports_read_a_standby(
     assert "orders: 0" not in output
     files = (f"tests/{name}.py" for name in TESTS)
     run(project, "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, **variables)
+
+
+def test_one_database_of_several_has_replicas_as_the_page_says(
+    fresh: Callable[..., Path], template: Path, servers: tuple[PgBouncer, PgBouncer, Replica], tmp_path: Path
+) -> None:
+    """The standby of the orders' server has no database of the users or the products."""
+    orders, others, standby = servers
+    project = fresh(**Combination("app-split", "postgresql", "database")._asdict())
+    variables = {
+        "DATABASE_URL": f"{others.url('catalogue')}?pgbouncer=true",
+        "AUTH_DATABASE_URL": f"{others.url('users')}?pgbouncer=true",
+        "ORDERS_DATABASE_URL": f"{orders.url('orders')}?pgbouncer=true",
+        "DATABASE_ADMIN_URL": "",
+    }
+    printed: dict[str, str] = {}
+
+    def type_command(command: str) -> None:
+        standby.catch_up()
+        words = command.replace(GENERATE, f"python -m cookiecutter {template}").replace("-m pytest", PYTEST)
+        printed[command] = run(project, "bash", "-euo", "pipefail", "-c", words, **variables)
+
+    manage(project, "bootstrap", **variables)
+    page = Recipe((TEMPLATE / "docs" / "replicas_of_one_database.md").read_text("utf-8"))
+    for heading in ("Take the modules over", "Say which database has replicas", "Try it without replicas"):
+        page.follow(heading, project, type_command)
+    variables["REPLICA_URLS"] = standby.url("orders")  # the page's own is no server's
+    page.follow("Name the replicas", project, type_command)
+
+    assert "replica1" not in printed["python manage.py migrate"]
+    run(project, "python", "-m", "ruff", "check")
+    run(project, "python", "-m", "ruff", "format", "--check")
+    run(project, "python", "-m", "mypy", "--cache-dir", str(mypy_cache()), ".")
+    port = free_port()
+    with serving(project, serving_by("gunicorn", port), port, tmp_path / "server.log", **variables) as address:
+        customer = Customer(address, "localhost").log_in()
+        product = next(one["slug"] for one in customer.products()["products"] if one["is_orderable"])
+        assert origins_of_orders(customer) == {"auth_db", "replica1"}
+        standby.pause()
+        try:
+            customer.place_order(product, QUANTITY)
+            assert QUANTITY in customer.quantities_ordered()
+            assert QUANTITY not in customer.without_the_pin().quantities_ordered()
+        finally:
+            standby.resume()
+
+
+def origins_of_orders(customer: Customer) -> set[str]:
+    """The databases that a footer names."""
+    return set(re.findall(r"<dt><code>(\w+)</code>", customer.browser.get("/orders/").text))

@@ -105,7 +105,8 @@ class DatabaseTargets:
     def holdings(self) -> Iterator[tuple[str, str]]:
         """Each alias, and in words what it holds: where a shell can look."""
         for alias in usable_aliases():
-            yield alias, ", ".join(apps_on(alias)) or "no app"
+            source = connections.settings[alias]["TEST"]["MIRROR"]
+            yield alias, f"a copy of {source}" if source else ", ".join(apps_on(alias)) or "no app"
 
     def must_keep(self, alias: str) -> str:
         """Why the rows of ``alias`` can't be removed without others becoming useless; empty if they can."""

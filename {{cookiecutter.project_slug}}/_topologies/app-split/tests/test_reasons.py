@@ -5,31 +5,31 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from accounts.models import User
 from catalogue.models import Product
 from dbrouting.explaining import explain_rule
 from dbrouting.inspection.routing import findings_about_routing
-from orders.models import Order
 from outbox.models import Message, Receipt
 
 
 def test_the_map_is_the_reason() -> None:
-    rule = explain_rule([Order])
+    rule = explain_rule([User])
 
     assert {(one.operation, one.alias) for one in rule} == {
-        ("read", "orders_db"),
-        ("write", "orders_db"),
-        ("migrate", "orders_db"),
+        ("read", "auth_db"),
+        ("write", "auth_db"),
+        ("migrate", "auth_db"),
     }
-    assert {one.reason for one in rule} == {'DATABASE_APPS_MAPPING["orders"]'}
+    assert {one.reason for one in rule} == {'DATABASE_APPS_MAPPING["accounts"]'}
 
 
 def test_a_write_to_a_read_only_database_is_told_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections.settings["orders_db"], "READ_ONLY", True)
+    monkeypatch.setitem(connections.settings["auth_db"], "READ_ONLY", True)
 
-    reasons = {one.operation: one.reason for one in explain_rule([Order])}
+    reasons = {one.operation: one.reason for one in explain_rule([User])}
 
     assert reasons["write"] == "read-only, so that it raises ReadOnlyDatabaseError"
-    assert reasons["read"] == 'DATABASE_APPS_MAPPING["orders"]'
+    assert reasons["read"] == 'DATABASE_APPS_MAPPING["accounts"]'
 
 
 def test_the_outbox_is_in_every_database_and_nobodys_fault(settings: Any) -> None:

@@ -1,9 +1,7 @@
 """Which databases commands act on where some are copies of another."""
 
-from collections.abc import Iterator
-
 from dbrouting.pinning import current_unit, is_pinned_to_primary
-from dbrouting.replicas import is_replica, primary_alias
+from dbrouting.replicas import primary_alias
 from dbrouting.targets import DatabaseTargets
 
 
@@ -15,7 +13,3 @@ class ReplicaTargets(DatabaseTargets):
         if override := super().where():
             return override
         return primary_alias() if is_pinned_to_primary() else f"reads {current_unit().replica}"
-
-    def holdings(self) -> Iterator[tuple[str, str]]:
-        for alias, held in super().holdings():
-            yield alias, f"a copy of {primary_alias()}" if is_replica(alias) else held
