@@ -17,9 +17,9 @@ STANDBY = 'read_only_database("orders_standby", "ORDERS_STANDBY_URL", copy_of="o
 # What crosses databases.
 TESTS = ("test_outbox", "test_permissions", "test_transactions", "test_read_only")
 GENERATE = "uvx cookiecutter gh:org/multidb-template"
-# Of the suite, what knows the routers, the checks and the outbox.
+# Of the suite, what knows the routers and the checks.
 PYTEST = (
-    "-m pytest -q -x -p no:cacheprovider tests/test_app_split.py tests/test_outbox.py tests/test_checks.py "
+    "-m pytest -q -x -p no:cacheprovider tests/test_app_split.py tests/test_checks.py "
     "tests/test_routing_cases.py tests/test_reasons.py tests/test_show_routing.py"
 )
 QUANTITY = 41  # of which the demo data has no order
