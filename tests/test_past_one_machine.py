@@ -104,7 +104,7 @@ def test_one_database_of_several_has_replicas_as_the_page_says(
         printed[command] = run(project, "bash", "-euo", "pipefail", "-c", words, **variables)
 
     manage(project, "bootstrap", **variables)
-    page = Recipe((TEMPLATE / "docs" / "replicas_of_one_database.md").read_text("utf-8"))
+    page = Recipe((TEMPLATE / "docs" / "reads_on_standbys.md").read_text("utf-8"))
     for heading in ("Take the modules over", "Say which database has replicas", "Try it without replicas"):
         page.follow(heading, project, type_command)
     variables["REPLICA_URLS"] = standby.url("orders")  # the page's own is no server's

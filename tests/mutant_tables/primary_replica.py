@@ -10,7 +10,11 @@ FIRST = {
     "dbrouting/middleware.py": ("test_requests.py", "test_positions.py", "test_model.py"),
     "dbrouting/pinning.py": ("test_pinning.py", "test_fresh_reads.py", "test_requests.py"),
     "dbrouting/replicas.py": ("test_replicas.py", "test_fallback.py"),
-    "dbrouting/replica_routers.py": ("test_fresh_reads.py", "test_pinning.py", "test_remembered.py"),
+    "dbrouting/replica_checks.py": ("test_replicas.py", "test_replicated_apps.py"),
+    "dbrouting/replica_routers.py": (
+        *("test_replicated_apps.py", "test_fresh_reads.py", "test_pinning.py", "test_remembered.py"),
+    ),
+    "dbrouting/routers.py": ("test_replicas.py", "test_replica_commands.py"),
     "dbrouting/writes.py": ("test_writes.py", "test_pinning.py"),
 }
 
@@ -60,8 +64,8 @@ ROUTERS = (
     Mutant(
         "writes go to the replica",
         "dbrouting/replica_routers.py",
-        "def db_for_write(self, model: type[Model], **hints: Any) -> str:\n        return roles.primary",
-        "def db_for_write(self, model: type[Model], **hints: Any) -> str:\n        return current_unit().replica",
+        "type[Model], **hints: Any) -> str | None:\n        return roles.primary",
+        "type[Model], **hints: Any) -> str | None:\n        return current_unit().replica",
         "every write is refused",
     ),
     Mutant(
@@ -82,7 +86,7 @@ ROUTERS = (
         "a replica is migrated",
         "dbrouting/routers.py",
         "return db == roles.primary\n",
-        "return is_one_of_us(db)\n",
+        "return True\n",
         "migrate --database=replica1 records what it didn't do",
     ),
     Mutant(
@@ -133,6 +137,65 @@ ROUTERS = (
         "class _Thread(threading.local):",
         "class _Thread:",
         "one thread's transaction sends all to the primary, another's is not seen",
+    ),
+)
+
+REPLICATED_APPS = (
+    Mutant(
+        "every app is read on replicas",
+        "dbrouting/replica_routers.py",
+        "super().db_for_read(model, instance, **hints) if is_ours(model, instance) else None",
+        "super().db_for_read(model, instance, **hints)",
+        "tables of the other databases are looked for on a replica of this one",
+    ),
+    Mutant(
+        "every app is written on the primary",
+        "dbrouting/replica_routers.py",
+        "return roles.primary if is_ours(model, instance) else None",
+        "return roles.primary",
+        "tables of the other databases are looked for in this one",
+    ),
+    Mutant(
+        "a proxy is looked for where its app is",
+        "dbrouting/replica_routers.py",
+        "concrete = model._meta.concrete_model if model._meta.proxy else None",
+        "concrete = None",
+        "a proxy in another app reads where there is no such table",
+    ),
+    Mutant(
+        "an object of a third database is taken for one of the primary",
+        "dbrouting/replica_routers.py",
+        "return instance is None or is_here(instance) or not is_replicated(instance.__class__)",
+        "return True",
+        "a row of an archive is saved over the live one",
+    ),
+    Mutant(
+        "what belongs to an object of another app is looked for beside it",
+        "dbrouting/replica_routers.py",
+        " or is_here(instance) or not is_replicated(instance.__class__)",
+        " or is_here(instance)",
+        "the orders of a user read no replica",
+    ),
+    Mutant(
+        "only one end of a relation is looked at",
+        "dbrouting/replica_routers.py",
+        "are_ours = is_replicated(first.__class__) and is_replicated(second.__class__)",
+        "are_ours = is_replicated(first.__class__)",
+        "rows of two databases that hold no constraint are related",
+    ),
+    Mutant(
+        "tables on a replica are left to the next router",
+        "dbrouting/replica_routers.py",
+        "return False if is_replica(db) else None",
+        "return None",
+        "migrate --database=replica1 records what it didn't do",
+    ),
+    Mutant(
+        "a router that is never asked passes",
+        "dbrouting/replica_checks.py",
+        "for one in router_classes()[:-1])",
+        "for one in router_classes())",
+        "no replica is read, and nobody hears of it",
     ),
 )
 
@@ -770,5 +833,5 @@ WRITES = (
 TABLE = Table(
     "primary-replica",
     FIRST,
-    (*ROUTERS, *PINNING, *MIDDLEWARE, *CONSISTENCY, *FALLBACK, *REPLICAS_AND_HEALTH, *WRITES),
+    (*ROUTERS, *REPLICATED_APPS, *PINNING, *MIDDLEWARE, *CONSISTENCY, *FALLBACK, *REPLICAS_AND_HEALTH, *WRITES),
 )
