@@ -13,6 +13,8 @@ from typed import typed
 from accounts.models import User
 from catalogue.factories import ProductFactory
 from dbrouting.aliases import migratable_aliases, usable_aliases
+from dbrouting.mapping import complete
+from dbrouting.targets import get_targets
 from orders.factories import OrderFactory, OrderLineFactory
 
 pytestmark = pytest.mark.django_db
@@ -139,3 +141,13 @@ def test_a_client_says_which_of_the_databases_it_opens(monkeypatch: pytest.Monke
     monkeypatch.setattr("django.core.management.commands.dbshell.Command.handle", lambda self, **options: None)
 
     assert "Database default (DATABASE_URL)" in typed("dbshell").err
+
+
+def test_a_shell_says_what_is_where_and_which_database_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = complete({**connections.settings["orders_db"], "TEST": {"MIRROR": "orders_db"}})
+    monkeypatch.setitem(connections.settings, "reports", copy)
+
+    held = dict(get_targets().holdings())
+
+    assert held["reports"] == "a copy of orders_db"
+    assert "orders" in held["orders_db"]

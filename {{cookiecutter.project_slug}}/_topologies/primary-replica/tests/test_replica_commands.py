@@ -10,6 +10,7 @@ from catalogue.factories import ProductFactory
 from dbrouting.management.commands.shell import Prompt
 from dbrouting.pinning import current_unit, use_primary
 from dbrouting.replicas import primary_alias, replica_weights
+from dbrouting.targets import get_targets
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +39,10 @@ def test_the_prompt_says_where_the_next_read_goes() -> None:
     assert str(prompt) == f"[reads {current_unit().replica}] >>> "
     with use_primary():
         assert str(prompt) == f"[{primary_alias()}] >>> "
+
+
+def test_a_shell_says_which_databases_are_copies() -> None:
+    held = dict(get_targets().holdings())
+
+    assert {held[alias] for alias in replica_weights()} == {f"a copy of {primary_alias()}"}
+    assert "catalogue" in held[primary_alias()]
