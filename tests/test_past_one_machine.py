@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from baking import TEMPLATE, Combination
+from conftest import bake_in
 from processes import free_port, manage, run, serving
+from pytest_cookies.plugin import Cookies
 from recipes import Recipe
 from servers import PgBouncer, PostgreSQL, Replica, postgresql_cluster
 from test_http import Customer, serving_by
@@ -84,12 +87,19 @@ def test_each_app_has_a_server_behind_a_pool_and_reports_read_a_standby(
     run(project, "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, **variables)
 
 
-def test_one_database_of_several_has_replicas_as_the_page_says(
-    fresh: Callable[..., Path], template: Path, servers: tuple[PgBouncer, PgBouncer, Replica], tmp_path: Path
-) -> None:
+class Followed(NamedTuple):
+    """A project that was changed as the page about standbys says, and what each of its commands printed."""
+
+    project: Path
+    variables: dict[str, str]
+    printed: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def followed(cookies_session: Cookies, template: Path, servers: tuple[PgBouncer, PgBouncer, Replica]) -> Followed:
     """The standby of the orders' server has no database of the users or the products."""
     orders, others, standby = servers
-    project = fresh(**Combination("app-split", "postgresql", "database")._asdict())
+    project = bake_in(cookies_session, template, **Combination("app-split", "postgresql", "database")._asdict())
     variables = {
         "DATABASE_URL": f"{others.url('catalogue')}?pgbouncer=true",
         "AUTH_DATABASE_URL": f"{others.url('users')}?pgbouncer=true",
@@ -109,25 +119,56 @@ def test_one_database_of_several_has_replicas_as_the_page_says(
         page.follow(heading, project, type_command)
     variables["REPLICA_URLS"] = standby.url("orders")  # the page's own is no server's
     page.follow("Name the replicas", project, type_command)
+    return Followed(project, variables, printed)
 
-    assert "replica1" not in printed["python manage.py migrate"]
-    run(project, "python", "-m", "ruff", "check")
-    run(project, "python", "-m", "ruff", "format", "--check")
-    run(project, "python", "-m", "mypy", "--cache-dir", str(mypy_cache()), ".")
+
+@pytest.fixture
+def customer(followed: Followed, tmp_path: Path) -> Iterator[Customer]:
+    project, variables, _ = followed
     port = free_port()
     with serving(project, serving_by("gunicorn", port), port, tmp_path / "server.log", **variables) as address:
-        customer = Customer(address, "localhost").log_in()
-        product = next(one["slug"] for one in customer.products()["products"] if one["is_orderable"])
-        assert origins_of_orders(customer) == {"auth_db", "replica1"}
-        standby.pause()
-        try:
-            customer.place_order(product, QUANTITY)
-            assert QUANTITY in customer.quantities_ordered()
-            assert QUANTITY not in customer.without_the_pin().quantities_ordered()
-        finally:
-            standby.resume()
+        yield Customer(address, "localhost").log_in()
+
+
+def test_the_page_about_standbys_leaves_a_project_that_passes_its_tools(followed: Followed) -> None:
+    migrated = followed.printed["python manage.py migrate"]
+
+    assert [name for name in ("auth_db", "default", "orders_db") if f"Database {name} (" not in migrated] == []
+    assert "replica1" not in migrated
+    run(followed.project, "python", "-m", "ruff", "check")
+    run(followed.project, "python", "-m", "ruff", "format", "--check")
+    run(followed.project, "python", "-m", "mypy", "--cache-dir", str(mypy_cache()), ".")
+
+
+def test_the_orders_alone_are_read_on_the_standby_and_nobody_misses_their_own(
+    customer: Customer, servers: tuple[PgBouncer, PgBouncer, Replica]
+) -> None:
+    *_, standby = servers
+    product = next(one["slug"] for one in customer.products()["products"] if one["is_orderable"])
+    assert origins_of_orders(customer) == {"auth_db", "replica1"}
+
+    standby.pause()
+    try:
+        customer.place_order(product, QUANTITY)
+        assert QUANTITY in customer.quantities_ordered()
+        assert QUANTITY not in customer.without_the_pin().quantities_ordered()
+    finally:
+        standby.resume()
+
+
+def test_the_orders_are_read_while_the_standby_is_down(
+    customer: Customer, servers: tuple[PgBouncer, PgBouncer, Replica]
+) -> None:
+    *_, standby = servers
+    before = customer.quantities_ordered()
+
+    standby.kill()
+    try:
+        assert customer.quantities_ordered() == before != []
+    finally:
+        standby.start()
 
 
 def origins_of_orders(customer: Customer) -> set[str]:
-    """The databases that a footer names."""
+    """The databases that the footer of the page names."""
     return set(re.findall(r"<dt><code>(\w+)</code>", customer.browser.get("/orders/").text))
