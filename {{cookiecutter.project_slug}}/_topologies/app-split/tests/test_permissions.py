@@ -1,5 +1,7 @@
 """Content types and permissions are those of a project with one database, whatever databases the models are in."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.apps import apps
 from django.contrib.auth.decorators import permission_required
@@ -28,6 +30,13 @@ pytestmark = pytest.mark.django_db
 
 # One of each database.
 MODELS = [User, Product, Order, Invoice]
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """Content types that a test makes go with it, and the manager would go on giving out their ids."""
+    yield
+    ContentType.objects.clear_cache()
 
 
 def every_permission() -> set[tuple[str, ...]]:
