@@ -144,6 +144,12 @@ def test_an_outbox_that_is_not_there_is_refused() -> None:
         call_command("drain_outbox", "--alias=nowhere")
 
 
+@pytest.mark.parametrize("pause", ["-1", "nan", "often"])
+def test_a_pause_that_is_none_is_refused(pause: str) -> None:
+    with pytest.raises(CommandError, match=f"--watch: '{pause}' is no number of seconds"):
+        call_command("drain_outbox", f"--watch={pause}")
+
+
 def test_what_is_written_where_every_app_has_moved_away_is_handled(settings: LazySettings) -> None:
     send_to("test.name", "tea")
     settings.DATABASE_APPS_MAPPING = {**settings.DATABASE_APPS_MAPPING, "orders": "auth_db"}

@@ -117,7 +117,9 @@ def remove_tables(alias: str) -> None:
         if model._meta.db_table in present:
             with connection.schema_editor() as editor:
                 editor.delete_model(model)
-    MigrationRecorder(connection).migration_qs.filter(app="billing").delete()
+    recorder = MigrationRecorder(connection)
+    if recorder.has_table():
+        recorder.migration_qs.filter(app="billing").delete()
 
 
 def move_app(*words: str) -> str:
@@ -578,6 +580,8 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
         (["--to", OLD], r"billing lives on 'old_db' already.*--from ALIAS"),
         ([], r"billing is not being moved. To begin: .*--to ALIAS"),
         (["--to", NEW, "--abort"], "billing is not being moved to 'new_db'"),
+        (["--to", NEW, "--batch-size", "0"], "--batch-size: '0' is no number of 1 or more"),
+        (["--to", NEW, "--jobs", "none"], "--jobs: 'none' is no number of 1 or more"),
         (["--to", NEW, "--from", "auth_db"], r"billing has no table billing_invoice, billing_payment on 'auth_db'"),
     ],
 )

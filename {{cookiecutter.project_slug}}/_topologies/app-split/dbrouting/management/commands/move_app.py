@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from dbrouting.arguments import at_least_one
 from dbrouting.confirming import is_confirmed
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
@@ -33,11 +34,15 @@ class Command(BaseCommand):
             "--from", dest="source", metavar="ALIAS", help="Where its rows are, if the map says otherwise already."
         )
         parser.add_argument(
-            "--batch-size", type=int, default=50_000, metavar="ROWS", help="How many rows are copied in a transaction."
+            "--batch-size",
+            type=at_least_one,
+            default=50_000,
+            metavar="ROWS",
+            help="How many rows are copied in a transaction.",
         )
         parser.add_argument(
             "--jobs",
-            type=int,
+            type=at_least_one,
             default=2,
             metavar="N",
             help="How many ranges are worked on at once, each with a session on either side; not on SQLite.",

@@ -7,6 +7,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections
 from tqdm import tqdm
 
+from dbrouting.arguments import seconds
 from outbox.aliases import possible_outboxes
 from outbox.rounds import Outages, Round, Stop, StoppedError, close_if_dead, drain_all, stopped_by_signals
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--alias", action="append", metavar="ALIAS", help="Only this outbox; may be repeated.")
-        parser.add_argument("--watch", type=float, metavar="SECONDS", help="Go on, and look again after each pause.")
+        parser.add_argument("--watch", type=seconds, metavar="SECONDS", help="Go on, and look again after each pause.")
         parser.add_argument("--retry", action="store_true", help="First those that were put off, at once.")
         parser.add_argument("--json", action="store_true", help="Print an object for each pass, for programs.")
 

@@ -1,6 +1,5 @@
 import json
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from dbrouting.arguments import seconds
 from dbrouting.management.commands.check_databases import UNREACHABLE
 from dbrouting.replication import UNIT
 from dbrouting.replication_status import Status, replication_status
@@ -44,16 +44,6 @@ class Command(BaseCommand):
                     self.stdout.write(f"\n{self.style.ERROR(status.alias)}: {status.why_not}")
         if code := exit_code(statuses):
             sys.exit(code)
-
-
-def seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is no number of seconds, 0 or more")
-    return value
 
 
 def exit_code(statuses: list[Status]) -> int:
