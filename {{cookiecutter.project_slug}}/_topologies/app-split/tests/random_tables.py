@@ -57,7 +57,9 @@ def kinds(vendor: str) -> dict[str, Kind]:
         "char": Kind(models.CharField, TEXTS, is_key=True, options={"max_length": 20}),
         "slug": Kind(models.SlugField, st.from_regex(r"[a-zA-Z0-9_-]{0,8}", fullmatch=True)),
         "text": Kind(models.TextField, TEXTS, is_indexable=False),
-        "binary": Kind(models.BinaryField, st.binary(max_size=20), is_indexable=False),
+        "binary": Kind(
+            models.BinaryField, st.binary(max_size=20), is_indexable=False, is_key=vendor != "mysql"
+        ),  # MySQL has no index of a whole one
         "uuid": Kind(models.UUIDField, st.uuids(version=4), is_key=True),
         "date": Kind(models.DateField, st.dates(), is_key=True),
         "time": Kind(models.TimeField, st.times()),

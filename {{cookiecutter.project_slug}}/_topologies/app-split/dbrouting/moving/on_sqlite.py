@@ -33,6 +33,19 @@ class SQLite(Engine):
             cursor.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             return None, cursor.fetchone()[0]
 
+    def order(
+        self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: str, key: Sequence[str]
+    ) -> tuple[str, ...]:
+        types = self.columns(source, table)
+        columns = super().order(source, target, table, key)
+        return tuple(
+            f"hex({column})" if types[name] == "blob" else column for name, column in zip(key, columns, strict=True)
+        )
+
+    def shown(self, column: str) -> str:
+        """Bytes as text, which sorts as they do."""
+        return f"CASE typeof({column}) WHEN 'blob' THEN hex({column}) ELSE {column} END"
+
     def rows(self, connection: BaseDatabaseWrapper, table: Table, span: Range) -> Iterator[list[tuple[Any, ...]]]:
         """As they are stored: a plus hides a column's type from what would make Python's objects of it."""
         condition, values = within(table.order, span)
