@@ -22,7 +22,8 @@ BACKEND_LIMIT = 400
 ON_EVERY_GROUND = {"blocks", "mapping", "overrides", "routers"}
 GROUND = {
     "app-split": ON_EVERY_GROUND,
-    "primary-replica": ON_EVERY_GROUND | {"consistency", "middleware", "pinning", "replicas", "replication", "writes"},
+    "primary-replica": ON_EVERY_GROUND
+    | {"consistency", "middleware", "pinning", "replica_routers", "replicas", "replication", "writes"},
     "subdomain-tenant": ON_EVERY_GROUND
     | {"hosts", "middleware", "site_cache", "tenant_connections", "tenant_context", "tenant_names"}
     | {"tenant_backend/base", "tenant_backend/stock", "tenant_backend/wrapper"}
