@@ -199,7 +199,8 @@ TOLD = """
     BEGIN; INSERT INTO billing_invoice (order_id, amount, issued_at) VALUES (100100, 1, now()); COMMIT;
     BEGIN; DELETE FROM billing_payment USING billing_invoice i WHERE invoice_id = i.id AND order_id = 100034;
     DELETE FROM billing_invoice WHERE order_id = 100034; COMMIT;
-    BEGIN; CREATE TEMPORARY TABLE more AS SELECT * FROM billing_payment LIMIT 2; UPDATE more SET id = id + 5000;
+    BEGIN; CREATE TEMPORARY TABLE more AS SELECT p.* FROM billing_payment p JOIN billing_invoice i ON invoice_id = i.id
+    WHERE order_id IN (100020, 100021); UPDATE more SET id = id + 5000;
     INSERT INTO billing_payment SELECT * FROM more; COMMIT;
     BEGIN; UPDATE billing_invoice SET amount = 2 WHERE order_id = 100002; COMMIT;
     BEGIN; DELETE FROM billing_payment USING billing_invoice i WHERE invoice_id = i.id AND order_id = 100006; COMMIT;
