@@ -102,7 +102,7 @@ def test_app_split_a_new_app_gets_a_database_of_its_own(fresh: Callable[..., Pat
     paste_diagram(project)
 
     assert files_with_the_table(project) == TABLES[combination.topology]
-    run(project, "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")  # nothing counts on the samples alone
+    run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")  # nothing counts on the samples alone
 
 
 @variants([combination for combination in SQLITE if combination.topology != "app-split"])
