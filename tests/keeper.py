@@ -137,4 +137,5 @@ def remove(folder: Path) -> None:
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # only the owner's end ends it; what it starts inherits nothing of this
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # which a shell's background jobs ignore, and so would a PgBouncer
     keep(Path(sys.argv[1]), sys.argv[2])
