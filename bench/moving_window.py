@@ -18,11 +18,11 @@ from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
+import psycopg
 from moving import Bench, Seconds
 
 TEMPLATE = Path(__file__).parent.parent
 sys.path.insert(0, str(TEMPLATE / "tests"))
-import psycopg  # noqa: E402  beside what is found by the line before
 from servers import USER, PostgreSQL, kept_folder, postgresql_binaries  # noqa: E402  found by the line before
 
 CHANGE = "UPDATE ledger_entry SET amount = amount + 1 WHERE id = %s"
