@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +29,8 @@ from processes import environment
 from servers import PostgreSQL, kept_folder, postgresql_binaries
 
 AT_ONCE = 2
-TIMEOUT = 600  # seconds; a fault may let a test wait for ever, which is noticed too
+# A fault may let a test wait for ever, and is noticed by that: so many times what the tests take without, or seconds.
+PATIENCE, AT_LEAST = 5, 60
 TABLES = (app_split.TABLE, primary_replica.TABLE, subdomain_tenant.TABLE)
 
 
@@ -40,6 +42,7 @@ class Projects:
         self.server = server
         self.template = copy_of_template(folder / "template")
         self._baked: dict[Combination, Path] = {}
+        self._limits: dict[Combination, float] = {}
         self._names = (f"mutant_{number}" for number in itertools.count())
 
     def baked(self, combination: Combination) -> Path:
@@ -63,6 +66,13 @@ class Projects:
             "DATABASE_ADMIN_URL": "",
             "TENANT_DATABASE_PREFIX": name,
         }
+
+    def failure_without(self, combination: Combination, tests: Sequence[str]) -> str:
+        """What fails already in the project as it is; empty if nothing does."""
+        begun = time.monotonic()
+        failure = self.first_failure(self.baked(combination), combination, tests)
+        self._limits[combination] = max(PATIENCE * (time.monotonic() - begun), AT_LEAST)
+        return failure
 
     def verdict(self, table: Table, mutant: Mutant, tests: Sequence[str]) -> str:
         """The test that notices ``mutant`` in a copy of its project; empty if none does."""
@@ -89,11 +99,12 @@ class Projects:
             start_new_session=True,
             text=True,
         ) as process:
+            limit = self._limits.get(combination)
             try:
-                output, _ = process.communicate(timeout=TIMEOUT)
+                output, _ = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                return f"no end within {TIMEOUT} seconds"
+                return f"no end within {limit:.0f} seconds"
         if process.returncode == 0:
             return ""
         failed = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
@@ -139,7 +150,7 @@ def main() -> int:
     needs_server = any(combination.database_engine != "sqlite" for combination in combinations)
     with projects(needs_server) as found, ThreadPoolExecutor(AT_ONCE) as pool:
         for combination in combinations:
-            if failure := found.first_failure(found.baked(combination), combination, options.tests):
+            if failure := found.failure_without(combination, options.tests):
                 parser.error(f"Without any mutant the tests of {combination} fail already: {failure}")
         survivors = []
         verdicts = pool.map(lambda pair: found.verdict(*pair, options.tests), pairs)
