@@ -7,7 +7,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -37,6 +37,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
+from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
 from outbox.models import Message, Receipt
@@ -462,20 +463,66 @@ def test_rows_that_the_application_writes_to_the_new_tables_are_not_overwritten(
 def test_values_of_all_types_and_keys_of_all_kinds_arrive(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows = rows_of_all_types(made)
+
+        steps.move_rows(Move("billing", OLD, NEW, size_of_range=2), lambda message: None)
+
+        for model in made:
+            assert list(model._base_manager.using(NEW).order_by("pk").values_list()) == rows[model]
+            assert rows[model]
+
+
+@isolate_apps("billing")
+def test_rows_that_swapped_a_value_are_not_the_same(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows_of_all_types(made)
+        move = Move("billing", OLD, NEW)
+        steps.move_rows(move, lambda message: None)
+        assert changed_since(move, move.new) == []
+
+        samples = made[0]._base_manager.using(NEW)
+        (one, text), (other, another_text) = samples.values_list("pk", "text")[:2]
+        samples.filter(pk=one).update(text=another_text)
+        samples.filter(pk=other).update(text=text)
+
+        assert [span.table for span in changed_since(move, move.new)] == ["moving_sample"]
+
+
+@isolate_apps("billing")
+def test_values_that_are_equal_and_written_otherwise_are_not_the_same(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows_of_all_types(made)
+        move = Move("billing", OLD, NEW)
+        write_data(move.old, "1.0")
+        steps.move_rows(move, lambda message: None)
+        assert changed_since(move, move.new) == []
+
+        write_data(move.new, "1.00")
+
+        assert [span.table for span in changed_since(move, move.new)] == ["moving_sample"]
+
+
+def write_data(connection: BaseDatabaseWrapper, text: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE moving_sample SET data = %s", [text])
+
+
+@contextmanager
+def tables_of_all_types(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type[models.Model]]]:
+    """On both sides, and empty, in place of billing's."""
     made = models_of_all_types()
     monkeypatch.setattr(Move, "models", made)
     for alias in (OLD, NEW):
         with connections[alias].schema_editor() as editor:
             for model in made[:-1]:
                 editor.create_model(model)
-    rows = rows_of_all_types(made)
     try:
-        move = Move("billing", OLD, NEW, size_of_range=2)
-        steps.move_rows(move, lambda message: None)
-
-        for model in made:
-            assert list(model._base_manager.using(NEW).order_by("pk").values_list()) == rows[model]
-            assert rows[model]
+        yield made
     finally:
         blocking.unblock(Move("billing", OLD, NEW))
         for alias in (OLD, NEW):
