@@ -4,9 +4,9 @@
     uv run python bench/moving.py --rows 20000  # whether it works
 
 The table has a bigint key, two references, a varchar, a numeric, a timestamp and JSON, with rows as in a shop's books:
-references in no order, words that repeat, an identifier that somebody else gave. `pg_dump -Fc` compresses them unless it
-is told otherwise, which takes longer than anything else; what it does without is shown too. `move_app` verifies what it
-has moved, the others don't. `dumpdata | loaddata` moves a part of the rows, and is reckoned for all.
+references in no order, words that repeat, an identifier that somebody else gave. `pg_dump -Fc` compresses them unless
+it is told otherwise, which takes longer than anything else; what it does without is shown too. `move_app` verifies
+what it has moved, the others don't. `dumpdata | loaddata` moves a part of the rows, and is reckoned for all.
 
 The ways take turns on one throwaway server, and a figure is the median of its turns, so that only the ratios mean
 something. The exit code is the number of aims that were missed.
