@@ -1,8 +1,8 @@
 """MySQL and MariaDB: what every connection of this project needs, and why. What a URL says wins over what is here.
 
 The driver is PyMySQL, because it is plain Python: nothing has to be compiled, on any system. mysqlclient is faster with
-large results; to use it, put it in PyMySQL's place in pyproject.toml, delete ``install_as_MySQLdb``, and import
-``CLIENT`` from ``MySQLdb.constants``.
+large results; to use it, put it in PyMySQL's place in pyproject.toml, as ``MySQLdb`` among the modules without types,
+delete ``install_as_MySQLdb`` and what that needs, and import ``CLIENT`` from ``MySQLdb.constants``.
 """
 
 from pathlib import Path

@@ -84,5 +84,5 @@ def code_of(error: BaseException) -> int:
 
 
 def socket_of(connection: Any) -> int:
-    """The file descriptor that the driver's ``connection`` reads from: PyMySQL's, or mysqlclient's."""
-    return int(connection._sock.fileno() if hasattr(connection, "_sock") else connection.fileno())
+    """The file descriptor that the driver's ``connection`` reads from: PyMySQL's, or what was kept of mysqlclient's."""
+    return int(connection._sock.fileno() if hasattr(connection, "_sock") else connection.dbrouting_socket)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 from django.db import connections
 
@@ -43,4 +44,14 @@ def test_one_that_waits_for_another_goes_on(replica_server: str) -> None:
             cursor.execute("SELECT 1")
 
             assert cursor.fetchone() == (1,)
+        assert not is_pinned_to_primary()
+
+
+def test_a_query_may_take_longer_than_connecting(replica_server: str) -> None:
+    connection = connections[replica_server].copy()
+    connection.settings_dict["OPTIONS"] = {**connection.settings_dict["OPTIONS"], "connect_timeout": 1}
+    with closing(connection), unit_of_work(), connection.cursor() as cursor:
+        cursor.execute("SELECT SLEEP(1.1)")
+
+        assert cursor.fetchone() == (0,)
         assert not is_pinned_to_primary()

@@ -6,12 +6,20 @@ from django.db.backends.mysql import base
 
 from dbrouting.fallback import ReplicaConnection
 
+IS_PYMYSQL = base.Database.__name__ == "pymysql"
+
 
 class DatabaseWrapper(ReplicaConnection, base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """PyMySQL's ``connect_timeout`` ends before the server has said a word; that is not to take longer either."""
-        own = conn_params.get("read_timeout")
+        """PyMySQL's ``connect_timeout`` ends before the server has said a word; that is not to take longer either.
+
+        mysqlclient's ends when the log-in is over. It tells no other thread which socket a connection in use has.
+        """
+        if not IS_PYMYSQL:
+            connection = super().get_new_connection(conn_params)
+            connection.dbrouting_socket = connection.fileno()
+            return connection
         connection = super().get_new_connection({"read_timeout": conn_params["connect_timeout"], **conn_params})
-        if own is None and hasattr(connection, "_read_timeout"):
+        if "read_timeout" not in conn_params:
             connection._read_timeout = None
         return connection

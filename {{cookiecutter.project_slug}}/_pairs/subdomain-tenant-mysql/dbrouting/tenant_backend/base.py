@@ -6,12 +6,19 @@ from django.db.backends.mysql import base
 
 from dbrouting.tenant_backend.wrapper import Stocked
 
+# What a driver says of a server that has gone away, or ended the session.
+LOST = {2006, 2013}
+
 
 class DatabaseWrapper(Stocked, base.DatabaseWrapper):
     @staticmethod
     def fileno(connection: Any) -> int:
-        """The socket is inside of PyMySQL's connections; mysqlclient's say its number themselves."""
-        number: int = getattr(connection, "_sock", connection).fileno() if connection.open else -1
+        """The socket is inside of PyMySQL's connections. mysqlclient's say its number themselves, and go on to when the
+        session is lost and the number may be another socket's.
+        """
+        if not connection.open or (hasattr(connection, "errno") and connection.errno() in LOST):
+            return -1
+        number: int = getattr(connection, "_sock", connection).fileno()
         return number
 
     @staticmethod
