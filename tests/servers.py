@@ -348,12 +348,9 @@ class MariaDB(Server):
             "pid-file": self.keeper.folder / f"{self.name}.pid",
             "server-id": self.server_id,
             "log-bin": "binlog",
-            "log-basename": self.name,
             "binlog-format": "ROW",
-            "gtid-strict-mode": "ON",
             "innodb-flush-log-at-trx-commit": 0,
             "innodb-buffer-pool-size": "64M",
-            "innodb-log-file-size": "16M",
             "max-connections": 200,
             **self.settings(),
         }
@@ -361,7 +358,7 @@ class MariaDB(Server):
         return [self.binary, "--no-defaults", "--skip-name-resolve", *options]
 
     def settings(self) -> dict[str, object]:
-        return {}
+        return {"log-basename": self.name, "gtid-strict-mode": "ON", "innodb-log-file-size": "16M"}
 
     def execute(self, statement: str, *values: object, database: str = "") -> list[tuple[Any, ...]]:
         with (
@@ -403,7 +400,7 @@ class MariaDBReplica(MariaDB, Replica):
         self.execute("START SLAVE")
 
     def settings(self) -> dict[str, object]:
-        return {"read-only": "ON"}
+        return {**super().settings(), "read-only": "ON"}
 
     def pause(self) -> None:
         self.execute("STOP SLAVE SQL_THREAD")
@@ -419,6 +416,63 @@ class MariaDBReplica(MariaDB, Replica):
     def has_caught_up(self) -> bool:
         [(position,)] = self.primary.execute("SELECT @@gtid_binlog_pos")
         [(timed_out,)] = self.execute("SELECT MASTER_GTID_WAIT(%s, %s)", position, SECONDS_TO_START)
+        return timed_out == 0
+
+
+class MySQL(MariaDB):
+    """Where MYSQLD names one. What it calls otherwise than MariaDB is here."""
+
+    def __init__(self, keeper: Keeper, name: str, server_id: int) -> None:
+        Server.__init__(self, keeper, name)
+        self.server_id = server_id
+        self.socket = keeper.folder / f"{name}.sock"
+        self.binary = Path(os.environ["MYSQLD"])
+
+    def create(self) -> None:
+        self.keeper.run(self.binary, "--no-defaults", f"--datadir={self.data}", "--initialize-insecure")
+        self.start()
+
+    def grant(self) -> None:
+        self.execute(f"CREATE USER {ADMIN}@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'")
+        self.execute(f"GRANT ALL ON *.* TO {ADMIN}@'%' WITH GRANT OPTION")
+        self.execute(f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'")
+        self.execute(f"GRANT ALL ON *.* TO {USER}@'%'")
+        self.execute(f"REVOKE SUPER, CONNECTION_ADMIN ON *.* FROM {USER}@'%'")
+
+    def settings(self) -> dict[str, object]:
+        return {"gtid-mode": "ON", "enforce-gtid-consistency": "ON", "mysqlx": "OFF", "secure-file-priv": ""}
+
+
+class MySQLReplica(MySQL, MariaDBReplica):
+    def __init__(self, primary: MySQL, name: str, server_id: int) -> None:
+        MySQL.__init__(self, primary.keeper, name, server_id)
+        self.primary = primary
+
+    def create(self) -> None:
+        MySQL.create(self)
+        self.execute(
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='{HOST}', SOURCE_PORT={self.primary.port}, SOURCE_USER='{ADMIN}', "
+            f"SOURCE_PASSWORD='{ADMIN_PASSWORD}', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, GET_SOURCE_PUBLIC_KEY=1"
+        )
+        self.execute("START REPLICA")
+
+    def settings(self) -> dict[str, object]:
+        return {**MySQL.settings(self), "read-only": "ON"}
+
+    def pause(self) -> None:
+        self.execute("STOP REPLICA SQL_THREAD")
+
+    def resume(self) -> None:
+        self.execute("START REPLICA SQL_THREAD")
+
+    def promote(self) -> None:
+        self.execute("STOP REPLICA")
+        self.execute("RESET REPLICA ALL")
+        self.execute("SET GLOBAL read_only = OFF")
+
+    def has_caught_up(self) -> bool:
+        [(position,)] = self.primary.execute("SELECT @@global.gtid_executed")
+        [(timed_out,)] = self.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", position, SECONDS_TO_START)
         return timed_out == 0
 
 
@@ -508,11 +562,11 @@ def postgresql_cluster() -> Iterator[Cluster]:
 @contextlib.contextmanager
 def mariadb_cluster() -> Iterator[Cluster]:
     """A primary and a replica that follows it by GTID."""
+    kind, replica_kind = (MySQL, MySQLReplica) if os.environ.get("MYSQLD") else (MariaDB, MariaDBReplica)
     with kept_folder() as keeper:
-        primary = MariaDB(keeper, "primary", server_id=1)
-        replica = MariaDBReplica(primary, "replica", server_id=2)
+        primary = kind(keeper, "primary", server_id=1)
+        replica = replica_kind(primary, "replica", server_id=2)
         primary.create()
-
         primary.grant()
         replica.create()
         replica.catch_up()

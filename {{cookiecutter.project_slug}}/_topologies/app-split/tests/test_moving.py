@@ -494,25 +494,31 @@ def test_rows_that_swapped_a_value_are_not_the_same(
         assert not changed_since(move, move.new)
 
 
+@pytest.mark.parametrize(("column", "text", "other"), [("text", "acme", "Acme"), ("data", "1.0", "1.00")])
 @isolate_apps("billing")
 def test_values_that_are_equal_and_written_otherwise_are_not_the_same(
-    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, column: str, text: str, other: str
 ) -> None:
+    """Which of them are equal is the engine's affair; MySQL writes equal numbers in JSON alike."""
     with tables_of_all_types(monkeypatch) as made:
         rows_of_all_types(made)
         move = Move("billing", OLD, NEW)
-        write_data(move.old, "1.0")
+        before = written(move.old, column, text)
         steps.move_rows(move, lambda message: None)
         assert changed_since(move, move.new) == []
 
-        write_data(move.new, "1.00")
+        is_other = written(move.new, column, other) != before
 
-        assert [span.table for span in changed_since(move, move.new)] == ["moving_sample"]
+        assert bool(changed_since(move, move.new)) == is_other
+        assert is_other or column == "data"
 
 
-def write_data(connection: BaseDatabaseWrapper, text: str) -> None:
+def written(connection: BaseDatabaseWrapper, column: str, text: str) -> list[tuple[Any, ...]]:
+    """What a column says now that ``text`` was written to it."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE moving_sample SET data = %s", [text])
+        cursor.execute(f"UPDATE moving_sample SET {column} = %s", [text])
+        cursor.execute(f"SELECT {column} FROM moving_sample")
+        return list(cursor.fetchall())
 
 
 @contextmanager
