@@ -31,7 +31,7 @@ from dbrouting.aliases import lent
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
-from dbrouting.moving import blocking, copying, following, preparing, steps
+from dbrouting.moving import blocking, copying, following, preparing, steps, under_way
 from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
@@ -39,6 +39,7 @@ from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
+from outbox.aliases import has_tables
 from outbox.models import Message, Receipt
 
 OLD, NEW = "old_db", "new_db"
@@ -428,6 +429,22 @@ def test_migrations_run_that_are_recorded_where_the_tables_are_not(switch: Calla
     assert content(OLD) == content(NEW)
 
 
+def test_the_outbox_is_made_where_it_is_recorded_without_its_tables(switch: Callable[[str], None]) -> None:
+    """As by a `migrate` of a database that no app lived on."""
+    connection = connections[NEW]
+    present = connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        for model in (Message, Receipt):
+            if model._meta.db_table in present:
+                editor.delete_model(model)
+    MigrationRecorder(connection).ensure_schema()
+    MigrationRecorder(connection).record_applied("outbox", "0001_initial")
+
+    move_app("--to", NEW)
+
+    assert has_tables(NEW)
+
+
 def test_rows_of_an_app_that_is_mapped_already_are_fetched(switch: Callable[[str], None]) -> None:
     before = content(OLD)
     switch(NEW)
@@ -580,6 +597,7 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
         (["--to", OLD], r"billing lives on 'old_db' already.*--from ALIAS"),
         ([], r"billing is not being moved. To begin: .*--to ALIAS"),
         (["--to", NEW, "--abort"], "billing is not being moved to 'new_db'"),
+        (["--to", NEW, "--json"], "--json prints a plan: add --dry-run"),
         (["--to", NEW, "--batch-size", "0"], "--batch-size: '0' is no number of 1 or more"),
         (["--to", NEW, "--jobs", "none"], "--jobs: 'none' is no number of 1 or more"),
         (["--to", NEW, "--from", "auth_db"], r"billing has no table billing_invoice, billing_payment on 'auth_db'"),
@@ -607,6 +625,18 @@ def test_rows_are_not_mixed_with_others(switch: Callable[[str], None]) -> None:
     with pytest.raises(CommandError, match="see what is in the way"):
         move_app("--to", NEW)
     assert Invoice.objects.using(NEW).count() == 1
+
+
+def test_an_app_without_migrations_is_in_the_way(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
+
+    [problem] = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["problems"]
+    assert "makemigrations billing" in problem
+    with pytest.raises(CommandError, match="see what is in the way"):
+        move_app("--to", NEW)
+    assert not Ledger(NEW, "billing").is_open()
 
 
 def test_an_app_that_others_refer_to_stays(switch: Callable[[str], None]) -> None:
@@ -721,6 +751,22 @@ def test_a_move_waits_for_no_migrate(switch: Callable[[str], None]) -> None:
     ):
         move_app("--to", NEW)
     assert not Ledger(NEW, "billing").is_open()
+
+
+def test_a_copy_of_the_new_database_has_no_move_of_its_own(
+    switch: Callable[[str], None], made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby shows the ledger, too, and nothing can be written there."""
+    options = {key: value for key, value in made[NEW]["OPTIONS"].items() if key != "transaction_mode"}
+    found = {"copy": {**made[NEW], "READ_ONLY": True, "OPTIONS": options}, **made}
+    monkeypatch.setattr(connections.settings, "_resolve", found.get)
+    monkeypatch.setattr(connections.settings, "unlisted", lambda: found)
+
+    move_app("--to", NEW)
+    assert [move.target for move in under_way.moves_under_way()] == [NEW]
+    move_app("--abort")
+
+    assert tables(NEW) == set()
 
 
 @pytest.mark.parametrize("alias", [OLD, NEW])

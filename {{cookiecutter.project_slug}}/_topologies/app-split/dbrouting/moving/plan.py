@@ -7,6 +7,7 @@ from typing import Any
 from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import TAG
@@ -127,7 +128,12 @@ def table_plan(move: Move, label: str, table: str) -> TablePlan:
 
 
 def problems(move: Move, is_new: bool) -> Iterator[str]:
-    if not move.is_switched and (pending := unapplied(move)):
+    if not has_migrations(move):
+        yield (
+            f"{move.app_label} has no migrations to make its tables by. First run: python manage.py makemigrations "
+            f"{move.app_label}; and where the tables are: python manage.py migrate {move.app_label} --fake-initial"
+        )
+    elif not move.is_switched and (pending := unapplied(move)):
         yield (
             f"Migrations of {move.app_label} aren't applied on {move.source!r}: {', '.join(pending)}. First run: "
             f"python manage.py migrate --database={move.source}"
@@ -139,6 +145,10 @@ def problems(move: Move, is_new: bool) -> Iterator[str]:
             if not is_empty(move, name)
         )
     yield from move.engine.obstacles(move.old, move.old if is_new else move.new, move.names)
+
+
+def has_migrations(move: Move) -> bool:
+    return any(app == move.app_label for app, _ in MigrationLoader(None).graph.nodes)
 
 
 def unapplied(move: Move) -> list[str]:
