@@ -268,6 +268,15 @@ def test_a_service_that_is_stopped_while_it_waits_ends_at_once() -> None:
     assert stop.is_asked
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Of a process that was started in the background: there it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_a_second_signal_is_not_waited_for() -> None:
     @handler("test.hang", on="catalogue")
     def hang(payload: Any) -> None:
