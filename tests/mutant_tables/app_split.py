@@ -409,6 +409,20 @@ JOINS = (
         ".using() with the wrong alias is told to write pk__in",
     ),
     Mutant(
+        "a query in the wrong database isn't told of the right one",
+        "dbrouting/refused_joins.py",
+        "            for model in away:\n",
+        "            for model in ():\n",
+        "a generic foreign key to a row elsewhere says no such table, and nothing else",
+    ),
+    Mutant(
+        "every outbox is that of default",
+        "dbrouting/refused_joins.py",
+        "model._meta.app_label != OUTBOX and ",
+        "",
+        "where an outbox's table is missing, people are sent to another database",
+    ),
+    Mutant(
         "any error is about a table",
         "dbrouting/refused_joins.py",
         "        if QUERY.match(str(sql)) and IS_ABOUT_A_TABLE[connection.vendor](error):\n",
@@ -1219,6 +1233,20 @@ MOVED_ROWS = (
 )
 
 AROUND_MOVES = (
+    Mutant(
+        "records are forgotten for good",
+        "dbrouting/moving/preparing.py",
+        "        MigrationRecorder(move.new).record_applied(move.app_label, name)\n",
+        "        pass\n",
+        "after --abort the new database isn't as it was",
+    ),
+    Mutant(
+        "nobody hears of content types without a model",
+        "dbrouting/moving/leftovers.py",
+        'kept.values_list("model", flat=True)',
+        "()",
+        "a plan leaves out what stays behind",
+    ),
     Mutant(
         "a copy has a move of its own",
         "dbrouting/moving/which.py",

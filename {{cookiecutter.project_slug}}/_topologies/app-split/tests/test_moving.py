@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
@@ -192,6 +193,21 @@ def test_giving_up_leaves_the_old_database_as_it_was(switch: Callable[[str], Non
     assert before != content(OLD)
     assert tables(NEW) == set()
     assert records_on(NEW) == records
+
+
+def test_giving_up_leaves_the_new_databases_records_as_they_were(switch: Callable[[str], None]) -> None:
+    MigrationRecorder(connections[NEW]).record_applied("billing", "0001_initial")
+    move_app("--to", NEW)
+
+    move_app("--abort")
+
+    assert records_on(NEW) == ["0001_initial"]
+
+
+def test_a_plan_names_content_types_that_have_lost_their_model(switch: Callable[[str], None]) -> None:
+    ContentType.objects.create(app_label="billing", model="reminder")
+
+    assert "Content types without a model: reminder." in move_app("--to", NEW, "--dry-run")
 
 
 @pytest.fixture
