@@ -1241,6 +1241,13 @@ AROUND_MOVES = (
         "after --abort the new database isn't as it was",
     ),
     Mutant(
+        "nobody hears of generic foreign keys",
+        "dbrouting/moving/leftovers.py",
+        "    if pointing:\n",
+        "    if False:\n",
+        "a plan leaves out what won't find the app's rows any more",
+    ),
+    Mutant(
         "nobody hears of content types without a model",
         "dbrouting/moving/leftovers.py",
         'kept.values_list("model", flat=True)',

@@ -41,8 +41,8 @@ def explain_joins(execute: Callable[..., Any], sql: Any, params: Any, many: bool
             for model in away:
                 error.add_note(
                     f"{model._meta.label} lives on {home_of_model(model)!r}, and was asked for on "
-                    f"{connection.alias!r}: by .using(), in_database() or a generic foreign key, which looks beside the "
-                    "row that has it."
+                    f"{connection.alias!r}: by .using(), in_database() or a generic foreign key, which looks beside "
+                    "the row that has it."
                 )
         raise
 

@@ -14,6 +14,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.apps import apps
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
@@ -32,7 +34,7 @@ from dbrouting.aliases import lent
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
-from dbrouting.moving import blocking, copying, following, preparing, steps, under_way
+from dbrouting.moving import blocking, copying, following, leftovers, preparing, steps, under_way
 from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
@@ -208,6 +210,26 @@ def test_a_plan_names_content_types_that_have_lost_their_model(switch: Callable[
     ContentType.objects.create(app_label="billing", model="reminder")
 
     assert "Content types without a model: reminder." in move_app("--to", NEW, "--dry-run")
+
+
+@isolate_apps("accounts")
+def test_a_plan_names_generic_foreign_keys_that_may_point_to_the_app(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Label(models.Model):
+        content_type = models.ForeignKey(ContentType, models.CASCADE, related_name="+")
+        object_id = models.BigIntegerField()
+        labelled = GenericForeignKey()
+
+        class Meta:
+            app_label = "accounts"
+
+        def __str__(self) -> str:
+            return f"Label {self.pk}"
+
+    monkeypatch.setattr(leftovers, "apps", Mock(wraps=apps, get_models=lambda: [Label, Invoice]))
+
+    assert list(leftovers.remarks(Move("billing", OLD, NEW)))[-1].endswith("in one database: accounts.Label.labelled.")
 
 
 @pytest.fixture
