@@ -1278,7 +1278,7 @@ AROUND_MOVES = (
     Mutant(
         "a plan as JSON may be no plan",
         "dbrouting/management/commands/move_app.py",
-        "        if options[\"json\"] and not options[\"dry_run\"]:\n",
+        '        if options["json"] and not options["dry_run"]:\n',
         "        if False:\n",
         "who forgot --dry-run has moved the app",
     ),
