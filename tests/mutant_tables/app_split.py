@@ -861,6 +861,20 @@ OUTBOX = (
         "",
         "nobody is told that messages fail",
     ),
+    Mutant(
+        "a service talks of nothing",
+        "outbox/management/commands/drain_outbox.py",
+        "is not None and not is_news:",
+        "is not None and False:",
+        "a log of a day has thousands of lines that say zero",
+    ),
+    Mutant(
+        "a service tells of what it did alone",
+        "outbox/management/commands/drain_outbox.py",
+        "found.handled or any(one.waiting for one in found.left)",
+        "found.handled",
+        "nobody hears of messages that fail again and again",
+    ),
 )
 
 CASCADES = (

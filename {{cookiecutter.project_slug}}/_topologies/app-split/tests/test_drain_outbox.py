@@ -239,11 +239,17 @@ def test_a_database_that_stays_down_is_asked_less_and_less_often() -> None:
 # The service
 
 
-def test_a_service_looks_again_after_each_pause() -> None:
-    said = watched(lambda: send_to("test.name", "tea"), lambda: send_to("test.name", "coffee"))
+def test_a_service_looks_again_after_each_pause_and_says_what_it_did() -> None:
+    said = watched(lambda: send_to("test.name", "tea"), lambda: None, lambda: send_to("test.name", "coffee"))
 
-    assert said.splitlines() == ["Handled: 0.", "Handled: 1.", "Handled: 1."]
+    assert said.splitlines() == ["Handled: 1.", "Handled: 1."]
     assert names() == ["tea", "coffee"]
+
+
+def test_a_service_tells_of_failures_in_each_round() -> None:
+    send_to("test.fail", "tea")
+
+    assert watched(lambda: None).count("1 failed, and will be tried again.") == 2
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
