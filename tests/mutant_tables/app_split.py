@@ -1251,6 +1251,13 @@ MOVED_ROWS = (
 
 AROUND_MOVES = (
     Mutant(
+        "a database is another by another address",
+        "dbrouting/moving/plan.py",
+        "    if database_exists(new) and identity_of(old) == identity_of(new):\n",
+        "    if False:\n",
+        "who reads that the new database has rows already, and removes them, has removed the only ones",
+    ),
+    Mutant(
         "records are forgotten for good",
         "dbrouting/moving/preparing.py",
         "        MigrationRecorder(move.new).record_applied(move.app_label, name)\n",

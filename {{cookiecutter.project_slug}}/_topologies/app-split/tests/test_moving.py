@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -644,6 +645,20 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
 def test_a_move_that_makes_no_sense_is_refused(switch: Callable[[str], None], words: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         move_app(*words)
+
+
+def test_a_database_is_known_whatever_its_address(
+    switch: Callable[[str], None], made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it has "rows already", and whoever removes them has none left."""
+    host, path = made[OLD]["HOST"], Path(made[OLD]["NAME"])
+    respelled = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
+    way = {"HOST": respelled.get(host, host)} if host else {"NAME": f"{path.parent}/../{path.parent.name}/{path.name}"}
+    monkeypatch.setattr(connections.settings, "_resolve", {"another": {**made[OLD], **way}, **made}.get)
+
+    with pytest.raises(CommandError, match="'old_db' and 'another' are the same database"):
+        move_app("--to", "another", "--dry-run")
+    connections["another"].close()
 
 
 def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:

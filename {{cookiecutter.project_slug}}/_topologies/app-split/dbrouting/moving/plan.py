@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
@@ -18,10 +19,14 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.following import window
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import is_empty, recorded, tables_present
-from dbrouting.provisioning import database_exists, name_of, quoted
+from dbrouting.provisioning import database_exists, is_in_memory, name_of, quoted, sqlite_path
 from dbrouting.routers import OUTBOX
 
 ADDRESS = ("HOST", "PORT", "NAME")
+IDENTITY = {
+    "postgresql": "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()",
+    "mysql": "SELECT @@hostname, @@port, @@datadir, DATABASE()",
+}
 
 
 @dataclass
@@ -109,6 +114,17 @@ def require_sense(move: Move) -> None:
         raise MoveError(f"{move.source!r} and {move.target!r} are the same database: there is nothing to move.")
     if problem := problem_of(move.source) or (database_exists(new) and problem_of(move.target)):
         raise MoveError(problem)
+    if database_exists(new) and identity_of(old) == identity_of(new):
+        raise MoveError(f"{move.source!r} and {move.target!r} are the same database: there is nothing to move.")
+
+
+def identity_of(connection: BaseDatabaseWrapper) -> object:
+    """The same for every address that leads there, be it a name, a number, a link or a pooler's."""
+    if connection.vendor == "sqlite":
+        return name_of(connection) if is_in_memory(connection) else sqlite_path(connection).resolve()
+    with connection.cursor() as cursor:
+        cursor.execute(IDENTITY[connection.vendor])
+        return cursor.fetchone()
 
 
 def losses_of(move: Move) -> Iterator[str]:
