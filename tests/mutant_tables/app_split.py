@@ -14,7 +14,10 @@ FIRST = {
     "dbrouting/moving/on_postgresql.py": ("test_moving.py",),
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
+    "dbrouting/moving/plan.py": ("test_moving.py",),
+    "dbrouting/moving/preparing.py": ("test_moving.py",),
     "dbrouting/moving/under_way.py": ("test_moving.py",),
+    "dbrouting/moving/which.py": ("test_moving.py",),
     "dbrouting/moving/following.py": ("test_moving.py",),
     "dbrouting/moving/ledger.py": ("test_moving.py",),
     "dbrouting/moving/pgoutput.py": ("test_following.py",),
@@ -337,6 +340,13 @@ REFERENCES = (
 
 ONE_TO_ONE = (
     Mutant(
+        "only what refers knows of what it was given",
+        "dbrouting/references.py",
+        "        if not field.remote_field.multiple:\n",
+        "        if False:\n",
+        "user.profile is another object than the one that was made for the user, or none",
+    ),
+    Mutant(
         "the other end of a one-to-one reference asks whether it may",
         "dbrouting/references.py",
         "    related_accessor_class = ReverseReferenceDescriptor\n",
@@ -403,6 +413,20 @@ JOINS = (
         ".using() with the wrong alias is told to write pk__in",
     ),
     Mutant(
+        "a query in the wrong database isn't told of the right one",
+        "dbrouting/refused_joins.py",
+        "            for model in away:\n",
+        "            for model in ():\n",
+        "a generic foreign key to a row elsewhere says no such table, and nothing else",
+    ),
+    Mutant(
+        "every outbox is that of default",
+        "dbrouting/refused_joins.py",
+        "model._meta.app_label != OUTBOX and ",
+        "",
+        "where an outbox's table is missing, people are sent to another database",
+    ),
+    Mutant(
         "any error is about a table",
         "dbrouting/refused_joins.py",
         "        if QUERY.match(str(sql)) and IS_ABOUT_A_TABLE[connection.vendor](error):\n",
@@ -420,24 +444,31 @@ JOINS = (
 
 ORPHANS = (
     Mutant(
+        "other spellings lead nowhere",
+        "dbrouting/references.py",
+        "        return bool(found) and isinstance(key, str) and rows.filter(**{target.attname: key}).exists()\n",
+        "        return False\n",
+        "on MySQL, check_references --fix deletes rows whose key differs in case from the row that it leads to",
+    ),
+    Mutant(
         "orphans are what is found",
         "dbrouting/references.py",
-        "sorted(set(keys) - set(rows",
-        "sorted(set(keys) & set(rows",
+        "sorted(key for key in set(keys) - found if",
+        "sorted(key for key in found if",
         "check_references --fix empties the references that are well",
     ),
     Mutant(
         "a key is looked for among primary keys",
         "dbrouting/references.py",
-        "set(rows.values_list(target.attname, flat=True))",
-        'set(rows.values_list("pk", flat=True))',
+        ".values_list(target.attname, flat=True))\n",
+        '.values_list("pk", flat=True))\n',
         "every reference to a unique field is an orphan",
     ),
     Mutant(
         "the other side is looked for here",
         "dbrouting/references.py",
-        "target.model._base_manager.using(home_of_model(target.model)).filter(",
-        "target.model._base_manager.using(home_of_model(field.model)).filter(",
+        "target.model._base_manager.using(home_of_model(target.model))\n",
+        "target.model._base_manager.using(home_of_model(field.model))\n",
         "check_references fails on a table that isn't there",
     ),
     Mutant(
@@ -831,6 +862,20 @@ OUTBOX = (
         "",
         "nobody is told that messages fail",
     ),
+    Mutant(
+        "a service talks of nothing",
+        "outbox/management/commands/drain_outbox.py",
+        "is not None and not is_news:",
+        "is not None and False:",
+        "a log of a day has thousands of lines that say zero",
+    ),
+    Mutant(
+        "a service tells of what it did alone",
+        "outbox/management/commands/drain_outbox.py",
+        "found.handled or any(one.waiting for one in found.left)",
+        "found.handled",
+        "nobody hears of messages that fail again and again",
+    ),
 )
 
 CASCADES = (
@@ -1074,9 +1119,30 @@ CHECKS = (
     Mutant(
         "foreign keys that lead to a reference are not followed",
         "dbrouting/reference_admin.py",
-        "(is_shown or (not is_told and leads_to_reference(model_admin.model)))",
-        "is_shown",
+        "    return bool(shown) and isinstance(model_admin.list_select_related, bool) and leads_to_reference(model)\n",
+        "    return False\n",
         "the list of payments fails on some versions of Django, and no check says so",
+    ),
+    Mutant(
+        "a column beyond a reference is taken for harmless",
+        "dbrouting/reference_admin.py",
+        "    if any(reference_on(model, path) for path in columns if isinstance(path, str)):\n        return True\n",
+        "",
+        "the list fails when somebody sorts it by that column",
+    ),
+    Mutant(
+        "filters in pairs are not looked into",
+        "dbrouting/reference_admin.py",
+        "item[0] if isinstance(item, tuple) else ",
+        "",
+        "a list_filter over a reference passes the checks, and fails when it is used",
+    ),
+    Mutant(
+        "list_select_related is not looked into",
+        "dbrouting/reference_admin.py",
+        "if first_reference(model_admin.model, path)[0]]",
+        "if False]",
+        "a list that joins a reference by name passes the checks, and fails when it is opened",
     ),
     Mutant(
         "the key on the other side is refused in the admin",
@@ -1201,6 +1267,62 @@ MOVED_ROWS = (
 )
 
 AROUND_MOVES = (
+    Mutant(
+        "a database is another by another address",
+        "dbrouting/moving/plan.py",
+        "    if database_exists(new) and identity_of(old) == identity_of(new):\n",
+        "    if False:\n",
+        "who reads that the new database has rows already, and removes them, has removed the only ones",
+    ),
+    Mutant(
+        "records are forgotten for good",
+        "dbrouting/moving/preparing.py",
+        "        MigrationRecorder(move.new).record_applied(move.app_label, name)\n",
+        "        pass\n",
+        "after --abort the new database isn't as it was",
+    ),
+    Mutant(
+        "nobody hears of generic foreign keys",
+        "dbrouting/moving/leftovers.py",
+        "    if pointing:\n",
+        "    if False:\n",
+        "a plan leaves out what won't find the app's rows any more",
+    ),
+    Mutant(
+        "nobody hears of content types without a model",
+        "dbrouting/moving/leftovers.py",
+        'kept.values_list("model", flat=True)',
+        "()",
+        "a plan leaves out what stays behind",
+    ),
+    Mutant(
+        "a copy has a move of its own",
+        "dbrouting/moving/which.py",
+        "if not is_read_only(alias) and not problem_of(alias):",
+        "if not problem_of(alias):",
+        "with a standby of the new database, a move can be neither ended nor given up",
+    ),
+    Mutant(
+        "an app without migrations is moved",
+        "dbrouting/moving/plan.py",
+        "    if not has_migrations(move):\n",
+        "    if False:\n",
+        "the move ends in the middle, without a word of what to do",
+    ),
+    Mutant(
+        "records of the outbox stay",
+        "dbrouting/moving/preparing.py",
+        "    forget(move, *beside)\n",
+        "",
+        "where a migrate recorded it without its tables, what the app sends is refused",
+    ),
+    Mutant(
+        "a plan as JSON may be no plan",
+        "dbrouting/management/commands/move_app.py",
+        '        if options["json"] and not options["dry_run"]:\n',
+        "        if False:\n",
+        "who forgot --dry-run has moved the app",
+    ),
     Mutant(
         "who is at work is always a migrate",
         "dbrouting/moving/under_way.py",

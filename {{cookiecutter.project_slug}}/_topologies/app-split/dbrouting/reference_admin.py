@@ -15,8 +15,13 @@ from django.http import HttpRequest
 
 from dbrouting.references import CrossDatabaseForeignKey
 
-# Options of a ModelAdmin that take paths to fields, and what to write there for a reference.
-INSTEAD = {"search_fields": "={0.name}__pk", "ordering": "{0.attname}", "list_filter": "{0.name}"}
+# Options of a ModelAdmin that take paths to fields, and what to write there for a reference, if anything.
+INSTEAD = {
+    "search_fields": "={0.name}__pk",
+    "ordering": "{0.attname}",
+    "list_filter": "{0.name}",
+    "date_hierarchy": "",
+}
 
 
 class ReferenceChangeList(ChangeList):
@@ -88,22 +93,45 @@ def faults_of_admins() -> Iterator[CheckMessage]:
 
 def faults_of(model_admin: "ModelAdmin[Any]") -> Iterator[CheckMessage]:
     model, name = model_admin.model, type(model_admin).__qualname__
-    if any(relations_shown(model, model_admin.list_display)) and would_join(model_admin):
+    if would_join(model_admin):
         yield Error(
             f"{name} lists relations of {model._meta.label}, and would join what a CrossDatabaseForeignKey refers to.",
             hint=f"class {name}(ReferencesMixin, …), from dbrouting.reference_admin, prefetches it.",
             obj=type(model_admin),
             id="dbrouting.E208",
         )
+    for path in joined_by_name(model_admin):
+        yield Error(
+            f"{name}.list_select_related has {path!r}, which leads into another database.",
+            hint="Leave it out: ReferencesMixin, from dbrouting.reference_admin, prefetches what list_display needs.",
+            obj=type(model_admin),
+            id="dbrouting.E208",
+        )
     for option, instead in INSTEAD.items():
-        for path in getattr(model_admin, option) or ():
-            if isinstance(path, str) and (field := reference_joined_by(model, path, option)):
+        for path in paths_in(getattr(model_admin, option)):
+            if field := reference_joined_by(model, path, option):
+                key = f"{instead.format(field)!r}, or " if instead else ""
                 yield Error(
                     f"{name}.{option} has {path!r}, which leads over {field} into another database.",
-                    hint=f"Name {instead.format(field)!r}, or a field of {field.model._meta.label} itself.",
+                    hint=f"Name {key}a field of {field.model._meta.label} itself.",
                     obj=type(model_admin),
                     id="dbrouting.E209",
                 )
+
+
+def paths_in(option: Any) -> Iterator[str]:
+    """As they are, beside the filter for them, or in an expression to order by."""
+    for item in [option] if isinstance(option, str) else option or ():
+        named = item[0] if isinstance(item, tuple) else getattr(item, "expression", item)
+        path = getattr(named, "name", named)
+        if isinstance(path, str):
+            yield path
+
+
+def joined_by_name(model_admin: "ModelAdmin[Any]") -> list[str]:
+    told = model_admin.list_select_related
+    paths = () if isinstance(told, bool) else told
+    return [path for path in paths if first_reference(model_admin.model, path)[0]]
 
 
 def reference_joined_by(model: type[Model], path: str, option: str) -> CrossDatabaseForeignKey | None:
@@ -115,11 +143,15 @@ def reference_joined_by(model: type[Model], path: str, option: str) -> CrossData
 
 def would_join(model_admin: "ModelAdmin[Any]") -> bool:
     """To show it or to sort by it. Some versions of Django join also all that can't be empty, and what it refers to."""
-    is_ours = isinstance(model_admin, ReferencesMixin)
-    is_told = not isinstance(model_admin.list_select_related, bool)
-    shown = relations_shown(model_admin.model, model_admin.list_display)
-    is_shown = any(isinstance(field, CrossDatabaseForeignKey) for field in shown)
-    return not is_ours and (is_shown or (not is_told and leads_to_reference(model_admin.model)))
+    if isinstance(model_admin, ReferencesMixin):
+        return False
+    model, columns = model_admin.model, model_admin.list_display
+    shown = list(relations_shown(model, columns))
+    if any(isinstance(field, CrossDatabaseForeignKey) for field in shown):
+        return True
+    if any(reference_on(model, path) for path in columns if isinstance(path, str)):
+        return True
+    return bool(shown) and isinstance(model_admin.list_select_related, bool) and leads_to_reference(model)
 
 
 def leads_to_reference(model: type[Model], seen: frozenset[type[Model]] = frozenset()) -> bool:

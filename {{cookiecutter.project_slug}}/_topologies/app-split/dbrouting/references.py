@@ -81,6 +81,8 @@ class ReferenceDescriptor(ForwardManyToOneDescriptor):  # type: ignore[type-arg]
             return
         setattr(instance, field.attname, getattr(value, field.target_field.attname))
         field.set_cached_value(instance, value)
+        if not field.remote_field.multiple:
+            field.remote_field.set_cached_value(value, instance)
 
 
 class CrossDatabaseForeignKey(ForeignKey[Any, Any]):
@@ -159,7 +161,6 @@ class ReverseReferenceDescriptor(ReverseOneToOneDescriptor):  # type: ignore[typ
             super().__set__(instance, value)  # empties the field, or says what is wrong with the value
             return
         setattr(value, self.related.field.name, instance)
-        self.related.set_cached_value(instance, value)
 
 
 class CrossDatabaseOneToOneField(CrossDatabaseForeignKey, OneToOneField[Any, Any]):
@@ -257,10 +258,18 @@ def reference_named(name: str) -> CrossDatabaseForeignKey:
 
 
 def keys_without_row(field: CrossDatabaseForeignKey, keys: Iterable[Any]) -> list[Any]:
-    """Those of ``keys``, at most ``BATCH``, that lead nowhere; rows that a manager hides are there."""
+    """Those of ``keys``, at most ``BATCH``, that lead nowhere; rows that a manager hides are there.
+
+    Texts are asked for one by one before they count as that: "Tea" and "tea" are equal to many a MySQL database.
+    """
     target = field.target_field
-    rows = target.model._base_manager.using(home_of_model(target.model)).filter(**{f"{target.attname}__in": keys})
-    return sorted(set(keys) - set(rows.values_list(target.attname, flat=True)))
+    rows = target.model._base_manager.using(home_of_model(target.model))
+    found = set(rows.filter(**{f"{target.attname}__in": keys}).values_list(target.attname, flat=True))
+
+    def leads_to_another_spelling(key: Any) -> bool:
+        return bool(found) and isinstance(key, str) and rows.filter(**{target.attname: key}).exists()
+
+    return sorted(key for key in set(keys) - found if not leads_to_another_spelling(key))
 
 
 class Replacement:

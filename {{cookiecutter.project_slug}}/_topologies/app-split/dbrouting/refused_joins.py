@@ -15,7 +15,7 @@ from django.db.backends.signals import connection_created
 from django.db.models import Model
 
 from dbrouting.references import CrossDatabaseJoinError
-from dbrouting.routers import home_of_model
+from dbrouting.routers import OUTBOX, home_of_model
 
 QUERY = re.compile(r"[\s(]*(?:delete|insert|select|update|with)\b", re.IGNORECASE)
 NAME = re.compile(r"[\w$]+")
@@ -35,15 +35,25 @@ def explain_joins(execute: Callable[..., Any], sql: Any, params: Any, many: bool
         connection = context["connection"]
         if QUERY.match(str(sql)) and IS_ABOUT_A_TABLE[connection.vendor](error):
             message, *_ = str(error).splitlines()  # PostgreSQL quotes the query below
-            if explanation := next(explanations(message, str(sql), connection.alias), None):
+            away = [model for model in models_named(message) if is_away(model, connection.alias)]
+            if explanation := next(explanations(away, str(sql), connection.alias), None):
                 raise CrossDatabaseJoinError(explanation) from error
+            for model in away:
+                error.add_note(
+                    f"{model._meta.label} lives on {home_of_model(model)!r}, and was asked for on "
+                    f"{connection.alias!r}: by .using(), in_database() or a generic foreign key, which looks beside "
+                    "the row that has it."
+                )
         raise
 
 
-def explanations(message: str, sql: str, alias: str) -> Iterator[str]:
+def is_away(model: type[Model], alias: str) -> bool:
+    return model._meta.app_label != OUTBOX and home_of_model(model) != alias
+
+
+def explanations(away: list[type[Model]], sql: str, alias: str) -> Iterator[str]:
     """None of a query that is in the wrong database as a whole."""
-    there = [model for model in models_named(message) if home_of_model(model) != alias]
-    for lacking in there:
+    for lacking in away:
         others = [model for model in models_named(sql) if home_of_model(model) != home_of_model(lacking)]
         if others:
             yield (

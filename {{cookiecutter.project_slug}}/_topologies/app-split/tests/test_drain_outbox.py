@@ -239,11 +239,17 @@ def test_a_database_that_stays_down_is_asked_less_and_less_often() -> None:
 # The service
 
 
-def test_a_service_looks_again_after_each_pause() -> None:
-    said = watched(lambda: send_to("test.name", "tea"), lambda: send_to("test.name", "coffee"))
+def test_a_service_looks_again_after_each_pause_and_says_what_it_did() -> None:
+    said = watched(lambda: send_to("test.name", "tea"), lambda: None, lambda: send_to("test.name", "coffee"))
 
-    assert said.splitlines() == ["Handled: 0.", "Handled: 1.", "Handled: 1."]
+    assert said.splitlines() == ["Handled: 1.", "Handled: 1."]
     assert names() == ["tea", "coffee"]
+
+
+def test_a_service_tells_of_failures_in_each_round() -> None:
+    send_to("test.fail", "tea")
+
+    assert watched(lambda: None).count("1 failed, and will be tried again.") == 2
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -268,6 +274,15 @@ def test_a_service_that_is_stopped_while_it_waits_ends_at_once() -> None:
     assert stop.is_asked
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Of a process that was started in the background: there it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_a_second_signal_is_not_waited_for() -> None:
     @handler("test.hang", on="catalogue")
     def hang(payload: Any) -> None:

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.apps import apps
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections, models
@@ -32,7 +36,7 @@ from dbrouting.aliases import lent
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
-from dbrouting.moving import blocking, copying, following, preparing, steps
+from dbrouting.moving import blocking, copying, following, leftovers, preparing, steps, under_way
 from dbrouting.moving.engines import Engine
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
@@ -41,6 +45,7 @@ from dbrouting.moving.ranges import Range, Table
 from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
+from outbox.aliases import has_tables
 from outbox.models import Message, Receipt
 
 OLD, NEW = "old_db", "new_db"
@@ -193,6 +198,41 @@ def test_giving_up_leaves_the_old_database_as_it_was(switch: Callable[[str], Non
     assert before != content(OLD)
     assert tables(NEW) == set()
     assert records_on(NEW) == records
+
+
+def test_giving_up_leaves_the_new_databases_records_as_they_were(switch: Callable[[str], None]) -> None:
+    MigrationRecorder(connections[NEW]).record_applied("billing", "0001_initial")
+    move_app("--to", NEW)
+
+    move_app("--abort")
+
+    assert records_on(NEW) == ["0001_initial"]
+
+
+def test_a_plan_names_content_types_that_have_lost_their_model(switch: Callable[[str], None]) -> None:
+    ContentType.objects.create(app_label="billing", model="reminder")
+
+    assert "Content types without a model: reminder." in move_app("--to", NEW, "--dry-run")
+
+
+@isolate_apps("accounts")
+def test_a_plan_names_generic_foreign_keys_that_may_point_to_the_app(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Label(models.Model):
+        content_type = models.ForeignKey(ContentType, models.CASCADE, related_name="+")
+        object_id = models.BigIntegerField()
+        labelled = GenericForeignKey()
+
+        class Meta:
+            app_label = "accounts"
+
+        def __str__(self) -> str:
+            return f"Label {self.pk}"
+
+    monkeypatch.setattr(leftovers, "apps", Mock(wraps=apps, get_models=lambda: [Label, Invoice]))
+
+    assert list(leftovers.remarks(Move("billing", OLD, NEW)))[-1].endswith("in one database: accounts.Label.labelled.")
 
 
 @pytest.fixture
@@ -430,6 +470,22 @@ def test_migrations_run_that_are_recorded_where_the_tables_are_not(switch: Calla
     assert content(OLD) == content(NEW)
 
 
+def test_the_outbox_is_made_where_it_is_recorded_without_its_tables(switch: Callable[[str], None]) -> None:
+    """As by a `migrate` of a database that no app lived on."""
+    connection = connections[NEW]
+    present = connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        for model in (Message, Receipt):
+            if model._meta.db_table in present:
+                editor.delete_model(model)
+    MigrationRecorder(connection).ensure_schema()
+    MigrationRecorder(connection).record_applied("outbox", "0001_initial")
+
+    move_app("--to", NEW)
+
+    assert has_tables(NEW)
+
+
 def test_rows_of_an_app_that_is_mapped_already_are_fetched(switch: Callable[[str], None]) -> None:
     before = content(OLD)
     switch(NEW)
@@ -636,6 +692,7 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
         (["--to", OLD], r"billing lives on 'old_db' already.*--from ALIAS"),
         ([], r"billing is not being moved. To begin: .*--to ALIAS"),
         (["--to", NEW, "--abort"], "billing is not being moved to 'new_db'"),
+        (["--to", NEW, "--json"], "--json prints a plan: add --dry-run"),
         (["--to", NEW, "--batch-size", "0"], "--batch-size: '0' is no number of 1 or more"),
         (["--to", NEW, "--jobs", "none"], "--jobs: 'none' is no number of 1 or more"),
         (["--to", NEW, "--from", "auth_db"], r"billing has no table billing_invoice, billing_payment on 'auth_db'"),
@@ -644,6 +701,20 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
 def test_a_move_that_makes_no_sense_is_refused(switch: Callable[[str], None], words: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         move_app(*words)
+
+
+def test_a_database_is_known_whatever_its_address(
+    switch: Callable[[str], None], made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it has "rows already", and whoever removes them has none left."""
+    host, path = made[OLD]["HOST"], Path(made[OLD]["NAME"])
+    respelled = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
+    way = {"HOST": respelled.get(host, host)} if host else {"NAME": f"{path.parent}/../{path.parent.name}/{path.name}"}
+    monkeypatch.setattr(connections.settings, "_resolve", {"another": {**made[OLD], **way}, **made}.get)
+
+    with pytest.raises(CommandError, match="'old_db' and 'another' are the same database"):
+        move_app("--to", "another", "--dry-run")
+    connections["another"].close()
 
 
 def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:
@@ -663,6 +734,18 @@ def test_rows_are_not_mixed_with_others(switch: Callable[[str], None]) -> None:
     with pytest.raises(CommandError, match="see what is in the way"):
         move_app("--to", NEW)
     assert Invoice.objects.using(NEW).count() == 1
+
+
+def test_an_app_without_migrations_is_in_the_way(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
+
+    [problem] = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["problems"]
+    assert "makemigrations billing" in problem
+    with pytest.raises(CommandError, match="see what is in the way"):
+        move_app("--to", NEW)
+    assert not Ledger(NEW, "billing").is_open()
 
 
 def test_an_app_that_others_refer_to_stays(switch: Callable[[str], None]) -> None:
@@ -777,6 +860,22 @@ def test_a_move_waits_for_no_migrate(switch: Callable[[str], None]) -> None:
     ):
         move_app("--to", NEW)
     assert not Ledger(NEW, "billing").is_open()
+
+
+def test_a_copy_of_the_new_database_has_no_move_of_its_own(
+    switch: Callable[[str], None], made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby shows the ledger, too, and nothing can be written there."""
+    options = {key: value for key, value in made[NEW]["OPTIONS"].items() if key != "transaction_mode"}
+    found = {"copy": {**made[NEW], "READ_ONLY": True, "OPTIONS": options}, **made}
+    monkeypatch.setattr(connections.settings, "_resolve", found.get)
+    monkeypatch.setattr(connections.settings, "unlisted", lambda: found)
+
+    move_app("--to", NEW)
+    assert [move.target for move in under_way.moves_under_way()] == [NEW]
+    move_app("--abort")
+
+    assert tables(NEW) == set()
 
 
 @pytest.mark.parametrize("alias", [OLD, NEW])

@@ -10,6 +10,8 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.sites import site
 from django.db import connections, models
+from django.db.models import F
+from django.db.models.functions import Lower
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
@@ -179,6 +181,16 @@ def listing(*bases: type, **options: Any) -> Any:
         (listing(ordering=["-order"]), Invoice, ["E209"]),
         (listing(ordering=["-order_id", "customer"]), Invoice, []),
         (listing(list_filter=["order__status", "customer", "customer__id"]), Invoice, ["E209"]),
+        (listing(list_filter=[("order__status", admin.AllValuesFieldListFilter)]), Invoice, ["E209"]),
+        (listing(list_filter=[("customer", admin.EmptyFieldListFilter), admin.SimpleListFilter]), Invoice, []),
+        (listing(ordering=[F("order__status"), F("customer__username").desc(), Lower("pk")]), Invoice, ["E209"] * 2),
+        (listing(date_hierarchy="order__created_at"), Invoice, ["E209"]),
+        (listing(date_hierarchy="issued_at"), Invoice, []),
+        (listing(ReferencesMixin, list_select_related=["order"]), Invoice, ["E208"]),
+        (listing(list_select_related=["invoice", "invoice__customer"]), Payment, ["E208"]),
+        (listing(list_display=["pk", "order__status"]), Invoice, ["E208"]),
+        (listing(list_display=["pk", "order__pk"]), Invoice, []),
+        (listing(ReferencesMixin, list_display=["pk", "order__status"]), Invoice, []),
         (InvoiceAdmin, Invoice, []),
     ],
 )

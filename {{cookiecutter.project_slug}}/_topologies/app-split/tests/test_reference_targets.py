@@ -13,7 +13,12 @@ from django.test.utils import isolate_apps
 
 from dbrouting import references
 from dbrouting.orphans import find_orphans
-from dbrouting.references import CrossDatabaseForeignKey, CrossDatabaseJoinError, CrossDatabaseOneToOneField
+from dbrouting.references import (
+    CrossDatabaseForeignKey,
+    CrossDatabaseJoinError,
+    CrossDatabaseOneToOneField,
+    keys_without_row,
+)
 from outbox import cascades
 from outbox.draining import drain
 from outbox.models import Message
@@ -232,6 +237,18 @@ def test_a_reference_that_is_inherited_is_listed_and_followed_once(letter: Lette
     assert rows(Duty).get(pk=duty.pk).parcel_id is None
 
 
+def test_a_key_leads_to_whatever_row_the_database_takes_it_for(letter: Letter) -> None:
+    """Which spellings are equal is a matter of types and collations; MySQL's default knows no case."""
+    spelled = [str(letter.key).upper(), str(letter.code).upper(), str(letter.code)]
+    fee = rows(Fee).create(by_code_id=spelled[1])
+    is_there = rows(Parcel).filter(code=spelled[1]).exists()
+
+    assert keys_without_row(field_of("by_key"), [str(uuid.UUID(int=1)), spelled[0]]) == [str(uuid.UUID(int=1))]
+    assert keys_without_row(field_of("by_code"), spelled[1:]) == ([] if is_there else [spelled[1]])
+    assert find_orphans(field_of("by_code"), fix=True).fixed == (0 if is_there else 1)
+    assert rows(Fee).get(pk=fee.pk).by_code_id == (spelled[1] if is_there else None)
+
+
 # One to one
 
 
@@ -256,6 +273,17 @@ def test_it_can_be_assigned_at_the_other_end(letter: Letter) -> None:
     assert seal.parcel is None
     with pytest.raises(ValueError, match="must be a"):
         parcel.seal = parcel
+
+
+def test_each_end_knows_the_other_before_either_is_saved() -> None:
+    parcel: Any = Parcel()
+    first, second = Seal(parcel=parcel), Seal()
+
+    assert parcel.seal is first
+    second.parcel = parcel
+    assert parcel.seal is second
+    second.parcel = None
+    assert not hasattr(parcel, "seal")
 
 
 def test_a_second_one_is_refused(letter: Letter) -> None:

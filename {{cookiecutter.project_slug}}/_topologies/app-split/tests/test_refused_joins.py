@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import Exists, OuterRef, Subquery
@@ -12,6 +14,7 @@ from accounts.models import User
 from billing.models import Invoice
 from dbrouting.references import CrossDatabaseJoinError
 from orders.models import Order, OrderLine
+from outbox.models import Receipt
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +63,26 @@ UNEXPLAINED: dict[str, Callable[[], object]] = {
 def test_other_errors_are_the_databases_own(ask: Callable[[], object]) -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
         ask()
+
+
+def test_a_query_in_the_wrong_database_says_which_is_the_right_one() -> None:
+    """Such as what a generic foreign key asks: it looks beside the row that has it."""
+    entry = LogEntry(content_type=ContentType.objects.get_for_model(Order), object_id="1")
+
+    with pytest.raises(DatabaseError) as refused, transaction.atomic("auth_db"):
+        entry.content_type.get_object_for_this_type(using="auth_db", pk=1)  # type: ignore[union-attr]
+
+    [note] = refused.value.__notes__
+    assert note.startswith("orders.Order lives on 'orders_db', and was asked for on 'auth_db'")
+
+
+def test_nobody_is_sent_to_another_databases_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Receipt._meta, "db_table", "outbox_missing")
+
+    with pytest.raises(DatabaseError) as refused, transaction.atomic("orders_db"):
+        connections["orders_db"].cursor().execute("SELECT 1 FROM outbox_missing")
+
+    assert not hasattr(refused.value, "__notes__")
 
 
 def watchers(connection: Any) -> int:

@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import truncate_name
 
 from dbrouting.moving.engines import Engine
+from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ranges import Range, Table, within
 from dbrouting.provisioning import quoted
 
@@ -59,7 +60,7 @@ class MySQL(Engine):
         )
 
     def stored_as(self, connection: BaseDatabaseWrapper, table: str) -> str:
-        return held(table) if kind_of(connection, table) == "VIEW" else table
+        return held(table) if is_aside(connection, table) else table
 
     def copy(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: Table, span: Range) -> int:
         """The driver's own cursors: Django's would fetch all rows at once, and send them one by one."""
@@ -92,6 +93,8 @@ class MySQL(Engine):
         return [f"{table} has too long a name to be put aside." for table in long]
 
     def block(self, source: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
+        require_nothing_lost(source, tables)
+        self._bring_back(source, [table for table in tables if not kind_of(source, table)])
         names = [table for table in tables if kind_of(source, table) != "VIEW"]
         with source.cursor() as cursor:
             for table in names:
@@ -110,12 +113,17 @@ class MySQL(Engine):
             cursor.execute(f"DROP TABLE {aside}")
 
     def unblock(self, source: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
-        names = [table for table in tables if kind_of(source, table) == "VIEW"]
+        require_nothing_lost(source, tables)
+        self._bring_back(source, [table for table in tables if is_aside(source, table)])
         with source.cursor() as cursor:
-            if names:
-                cursor.execute(renaming(source, [pair for t in names for pair in ((t, view(t)), (held(t), t))]))
             for table in tables:
                 cursor.execute(f"DROP VIEW IF EXISTS {quoted(source, view(table))}")
+
+    def _bring_back(self, source: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
+        pairs = [pair for table in tables for pair in ((table, view(table)), (held(table), table))]
+        if there := [pair for pair in pairs if kind_of(source, pair[0])]:
+            with source.cursor() as cursor:
+                cursor.execute(renaming(source, there))
 
     def is_blocked(self, source: BaseDatabaseWrapper, table: str, app_label: str) -> bool:
         return kind_of(source, table) == "VIEW"
@@ -136,6 +144,24 @@ def rows_of(connection: BaseDatabaseWrapper, query: str, *values: str) -> list[t
 
 def kind_of(connection: BaseDatabaseWrapper, name: str) -> str:
     return "".join(kind for (kind,) in rows_of(connection, KIND, name))
+
+
+def is_aside(connection: BaseDatabaseWrapper, table: str) -> bool:
+    """Whether its name is that of the view, or of nothing, as somebody has dropped the view."""
+    return kind_of(connection, table) in ("VIEW", "") and bool(kind_of(connection, held(table)))
+
+
+def require_nothing_lost(source: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
+    """What stands in for a table that is not yet put aside is dropped, and has no rows."""
+    for table in tables:
+        aside = held(table)
+        if is_aside(source, table) or not kind_of(source, aside):
+            continue
+        if rows_of(source, f"SELECT 1 FROM {quoted(source, aside)} LIMIT 1"):
+            raise MoveError(
+                f"On {source.alias!r} the rows of {table} are in {aside}, and somebody has made another table {table}. "
+                "Copy what you need of the new one, drop it, and repeat this command."
+            )
 
 
 def held(table: str) -> str:

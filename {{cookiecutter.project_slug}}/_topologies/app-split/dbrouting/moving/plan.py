@@ -6,7 +6,9 @@ from typing import Any
 
 from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from dbrouting.aliases import is_dummy, usable_aliases
 from dbrouting.checks import TAG
@@ -17,10 +19,14 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.following import window
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import is_empty, recorded, tables_present
-from dbrouting.provisioning import database_exists, name_of, quoted
+from dbrouting.provisioning import database_exists, is_in_memory, name_of, quoted, sqlite_path
 from dbrouting.routers import OUTBOX
 
 ADDRESS = ("HOST", "PORT", "NAME")
+IDENTITY = {
+    "postgresql": "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()",
+    "mysql": "SELECT @@hostname, @@port, @@datadir, DATABASE()",
+}
 
 
 @dataclass
@@ -108,6 +114,17 @@ def require_sense(move: Move) -> None:
         raise MoveError(f"{move.source!r} and {move.target!r} are the same database: there is nothing to move.")
     if problem := problem_of(move.source) or (database_exists(new) and problem_of(move.target)):
         raise MoveError(problem)
+    if database_exists(new) and identity_of(old) == identity_of(new):
+        raise MoveError(f"{move.source!r} and {move.target!r} are the same database: there is nothing to move.")
+
+
+def identity_of(connection: BaseDatabaseWrapper) -> object:
+    """The same for every address that leads there, be it a name, a number, a link or a pooler's."""
+    if connection.vendor == "sqlite":
+        return name_of(connection) if is_in_memory(connection) else sqlite_path(connection).resolve()
+    with connection.cursor() as cursor:
+        cursor.execute(IDENTITY[connection.vendor])
+        return cursor.fetchone()
 
 
 def losses_of(move: Move) -> Iterator[str]:
@@ -127,7 +144,12 @@ def table_plan(move: Move, label: str, table: str) -> TablePlan:
 
 
 def problems(move: Move, is_new: bool) -> Iterator[str]:
-    if not move.is_switched and (pending := unapplied(move)):
+    if not has_migrations(move):
+        yield (
+            f"{move.app_label} has no migrations to make its tables by. First run: python manage.py makemigrations "
+            f"{move.app_label}; and where the tables are: python manage.py migrate {move.app_label} --fake-initial"
+        )
+    elif not move.is_switched and (pending := unapplied(move)):
         yield (
             f"Migrations of {move.app_label} aren't applied on {move.source!r}: {', '.join(pending)}. First run: "
             f"python manage.py migrate --database={move.source}"
@@ -139,6 +161,10 @@ def problems(move: Move, is_new: bool) -> Iterator[str]:
             if not is_empty(move, name)
         )
     yield from move.engine.obstacles(move.old, move.old if is_new else move.new, move.names)
+
+
+def has_migrations(move: Move) -> bool:
+    return any(app == move.app_label for app, _ in MigrationLoader(None).graph.nodes)
 
 
 def unapplied(move: Move) -> list[str]:

@@ -53,11 +53,12 @@ def prepare(move: Move) -> None:
 def make_tables(move: Move) -> None:
     """What a killed run left, and what a ``migrate`` in the wrong database recorded, is forgotten before."""
     drop_tables(move)
-    labels = [move.app_label, *companions(move)]
-    forget(move, *labels)
+    beside = companions(move)
+    forget(move, *beside)
     with move.as_if_switched():
         executor = MigrationExecutor(move.new)
-        executor.migrate([leaf for label in labels for leaf in executor.loader.graph.leaf_nodes(label)])
+        leaves_of = executor.loader.graph.leaf_nodes
+        executor.migrate([leaf for label in (move.app_label, *beside) for leaf in leaves_of(label)])
     missing = set(move.names) - set(tables_present(move))
     if missing:
         raise MoveError(f"The migrations of {move.app_label} don't make {', '.join(sorted(missing))}.")

@@ -1,10 +1,13 @@
 """Which move is meant: one that is under way, or a new one."""
 
+from collections.abc import Iterator
+
 from dbrouting.aliases import unlisted_aliases, usable_aliases
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger
 from dbrouting.moving.move import Move
+from dbrouting.read_only import is_read_only
 from dbrouting.routers import home_of
 
 
@@ -27,6 +30,12 @@ def move_of(app_label: str, source: str | None, target: str | None) -> Move:
 
 def ledger_of(app_label: str) -> Ledger | None:
     """Where a move of the app was begun, on whichever databases can be reached."""
-    aliases = [*usable_aliases(), *unlisted_aliases()]
-    ledgers = (Ledger(alias, app_label) for alias in aliases if not problem_of(alias))
+    ledgers = (Ledger(alias, app_label) for alias in possible_ledgers())
     return next((ledger for ledger in ledgers if ledger.is_open()), None)
+
+
+def possible_ledgers() -> Iterator[str]:
+    """The aliases that can be reached, without those that are only read: a copy has the ledger of its source, too."""
+    for alias in [*usable_aliases(), *unlisted_aliases()]:
+        if not is_read_only(alias) and not problem_of(alias):
+            yield alias

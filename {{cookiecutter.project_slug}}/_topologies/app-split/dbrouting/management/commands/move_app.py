@@ -62,6 +62,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["app_label"] not in apps.app_configs:
             raise CommandError(f"No installed app has the label {options['app_label']!r}.")
+        if options["json"] and not options["dry_run"]:
+            raise CommandError("--json prints a plan: add --dry-run. Nothing was changed.")
         try:
             self._handle(move_of(**{name: options[name] for name in ("app_label", "source", "target")}), options)
         except MoveError as error:

@@ -66,6 +66,9 @@ class Command(BaseCommand):
             rows = {"handled": found.handled, "outboxes": [one._asdict() for one in found.left]}
             self.stdout.write(json.dumps({**rows, "problems": found.problems}, cls=DjangoJSONEncoder))
             return
+        is_news = found.handled or any(one.waiting for one in found.left)
+        if options["watch"] is not None and not is_news:
+            return
         self.stdout.write(f"Handled: {found.handled}.")
         for one in found.left:
             if one.waiting:
