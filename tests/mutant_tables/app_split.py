@@ -702,6 +702,20 @@ OUTBOX = (
         needs=("postgresql", "database"),
     ),
     Mutant(
+        "a receiver that is out of reach is asked after each commit",
+        "outbox/draining.py",
+        "_resting_until[receiver] = time.monotonic() + REST",
+        "_resting_until[receiver] = 0",
+        "every request that writes waits for the connection's time limit",
+    ),
+    Mutant(
+        "a receiver that fails is left alone though it can be reached",
+        "outbox/draining.py",
+        "    if drained.failed and connections[receiver].connection is None:\n",
+        "    if drained.failed:\n",
+        "after one message that failed, the next are late",
+    ),
+    Mutant(
         "an outbox is drained inside a transaction",
         "outbox/draining.py",
         "    require_no_transaction(alias)\n    return drain_messages",

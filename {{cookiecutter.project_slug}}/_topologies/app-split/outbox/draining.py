@@ -4,6 +4,7 @@ A message is handled in a transaction of the receiver's database, which also wri
 where it was written. Whatever dies between the two leaves a message with a receipt, which is only deleted.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,10 @@ from outbox.registry import MORE, OutboxError, handler_named
 
 LONGEST_PAUSE = timedelta(hours=1)
 LONGEST_ERROR = 1000
+
+# Who can't be connected to is left to `drain_outbox` for so many seconds: each commit would wait for it again.
+REST = 10.0
+_resting_until: dict[str, float] = {}  # of aliases, by time.monotonic()
 
 # By handlers, where messages are handled after a commit.
 SENT_MEANWHILE: ContextVar[deque[Message] | None] = ContextVar("sent_meanwhile", default=None)
@@ -169,7 +174,11 @@ def drain_or_wait(message: Message) -> None:
     for busy in filter(is_in_transaction, (alias, receiver)):
         transaction.on_commit(lambda: drain_soon(message), using=busy, robust=True)
         return
-    drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda count: None)
+    if time.monotonic() < _resting_until.get(receiver, 0):
+        return
+    drained = drain_messages(alias, Message.objects.using(alias).filter(pk=message.pk), progress=lambda count: None)
+    if drained.failed and connections[receiver].connection is None:
+        _resting_until[receiver] = time.monotonic() + REST
 
 
 class Backlog(NamedTuple):

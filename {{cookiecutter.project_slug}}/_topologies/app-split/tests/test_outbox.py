@@ -3,7 +3,7 @@
 import inspect
 from datetime import date, timedelta
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from django.apps import apps
@@ -20,7 +20,7 @@ from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
 from orders.factories import OrderFactory
 from orders.models import Order, OrderLine
-from outbox import registry
+from outbox import draining, registry
 from outbox.aliases import outboxes
 from outbox.draining import Drained, can_lock, drain
 from outbox.models import Message, Receipt
@@ -389,6 +389,23 @@ def test_a_database_that_fails_after_the_commit_does_not_fail_the_sender() -> No
         send_in_transaction("tea")
 
     assert messages().exists()
+
+
+@committing
+def test_a_receiver_that_cannot_be_connected_to_holds_up_one_commit_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = Mock(side_effect=OperationalError("timeout expired"))
+    monkeypatch.setattr(draining, "_resting_until", {})
+    monkeypatch.setattr(connections[RECEIVER], "connection", None)
+    monkeypatch.setattr(connections[RECEIVER], "connect", connect)
+    for _ in range(3):
+        send_in_transaction("Tea")
+    assert connect.call_count == 1
+
+    draining._resting_until[RECEIVER] -= draining.REST
+    send_in_transaction("Tea")
+
+    assert connect.call_count == 2
+    assert len(messages()) == 4
 
 
 def test_an_outbox_is_not_drained_inside_a_transaction() -> None:
