@@ -397,20 +397,20 @@ class MariaDBReplica(MariaDB, Replica):
             f"CHANGE MASTER TO MASTER_HOST='{HOST}', MASTER_PORT={self.primary.port}, MASTER_USER='{ADMIN}', "
             f"MASTER_PASSWORD='{ADMIN_PASSWORD}', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1"
         )
-        self.execute("START SLAVE")
+        self.execute("START REPLICA")
 
     def settings(self) -> dict[str, object]:
         return {**super().settings(), "read-only": "ON"}
 
     def pause(self) -> None:
-        self.execute("STOP SLAVE SQL_THREAD")
+        self.execute("STOP REPLICA SQL_THREAD")
 
     def resume(self) -> None:
-        self.execute("START SLAVE SQL_THREAD")
+        self.execute("START REPLICA SQL_THREAD")
 
     def promote(self) -> None:
-        self.execute("STOP SLAVE")
-        self.execute("RESET SLAVE ALL")
+        self.execute("STOP REPLICA")
+        self.execute("RESET REPLICA ALL")
         self.execute("SET GLOBAL read_only = OFF")
 
     def has_caught_up(self) -> bool:
@@ -420,7 +420,7 @@ class MariaDBReplica(MariaDB, Replica):
 
 
 class MySQL(MariaDB):
-    """Where MYSQLD names one. What it calls otherwise than MariaDB is here."""
+    """In MariaDB's place where MYSQLD names one: what is called otherwise there."""
 
     def __init__(self, keeper: Keeper, name: str, server_id: int) -> None:
         Server.__init__(self, keeper, name)
@@ -451,24 +451,14 @@ class MySQLReplica(MySQL, MariaDBReplica):
     def create(self) -> None:
         MySQL.create(self)
         self.execute(
-            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='{HOST}', SOURCE_PORT={self.primary.port}, SOURCE_USER='{ADMIN}', "
-            f"SOURCE_PASSWORD='{ADMIN_PASSWORD}', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, GET_SOURCE_PUBLIC_KEY=1"
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='{HOST}', SOURCE_PORT={self.primary.port}, "
+            f"SOURCE_USER='{ADMIN}', SOURCE_PASSWORD='{ADMIN_PASSWORD}', GET_SOURCE_PUBLIC_KEY=1, "
+            f"SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1"
         )
         self.execute("START REPLICA")
 
     def settings(self) -> dict[str, object]:
         return {**MySQL.settings(self), "read-only": "ON"}
-
-    def pause(self) -> None:
-        self.execute("STOP REPLICA SQL_THREAD")
-
-    def resume(self) -> None:
-        self.execute("START REPLICA SQL_THREAD")
-
-    def promote(self) -> None:
-        self.execute("STOP REPLICA")
-        self.execute("RESET REPLICA ALL")
-        self.execute("SET GLOBAL read_only = OFF")
 
     def has_caught_up(self) -> bool:
         [(position,)] = self.primary.execute("SELECT @@global.gtid_executed")

@@ -79,9 +79,9 @@ def own_site(baked: Bake, combination: Combination) -> Iterator[Site]:
 def cut_off(site: Site) -> Iterator[None]:
     """The first replica gets nothing from the primary, which is idle."""
     if not isinstance(site.cluster.primary, PostgreSQL):
-        site.replica.execute("STOP SLAVE IO_THREAD")
+        site.replica.execute("STOP REPLICA IO_THREAD")
         yield
-        site.replica.execute("START SLAVE IO_THREAD")
+        site.replica.execute("START REPLICA IO_THREAD")
         return
     with housekeeping_stopped(site.cluster.primary):
         site.databases.catch_up()

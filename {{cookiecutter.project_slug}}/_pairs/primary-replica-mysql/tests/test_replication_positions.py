@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connections
-from django.db.backends.mysql.base import Database  # whichever driver that is
+from django.db.backends.mysql.base import DatabaseWrapper
 
 from catalogue.models import Product
 from conftest import wait_until_replayed
@@ -14,6 +14,7 @@ from dbrouting.consistency import Position
 from dbrouting.overrides import in_database
 from dbrouting.replication import is_failure, lacks_a_name
 
+DRIVER = DatabaseWrapper.Database
 A, B = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4a22fa47-71ca-11e1-9e33-c80aa9429562"
 
 
@@ -96,7 +97,7 @@ def test_without_a_binary_log_there_is_no_position(version: str, answer: str | N
 )
 def test_a_failure_is_what_another_server_would_not_have(code: int, is_one: bool) -> None:
     error = OperationalError("…")
-    error.__cause__ = Database.OperationalError(code, "…")
+    error.__cause__ = DRIVER.OperationalError(code, "…")
 
     assert is_failure(error) == is_one
 
@@ -104,6 +105,6 @@ def test_a_failure_is_what_another_server_would_not_have(code: int, is_one: bool
 @pytest.mark.parametrize(("code", "it_does"), [(1146, True), (1054, True), (1064, False)])
 def test_a_table_or_column_may_be_yet_to_come(code: int, it_does: bool) -> None:
     error = ProgrammingError("…")
-    error.__cause__ = Database.ProgrammingError(code, "…")
+    error.__cause__ = DRIVER.ProgrammingError(code, "…")
 
     assert lacks_a_name(error) == it_does

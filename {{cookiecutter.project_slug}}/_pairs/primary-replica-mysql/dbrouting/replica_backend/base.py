@@ -6,7 +6,7 @@ from django.db.backends.mysql import base
 
 from dbrouting.fallback import ReplicaConnection
 
-IS_PYMYSQL = base.Database.__name__ == "pymysql"
+IS_PYMYSQL = base.DatabaseWrapper.Database.__name__ == "pymysql"
 
 
 class DatabaseWrapper(ReplicaConnection, base.DatabaseWrapper):
