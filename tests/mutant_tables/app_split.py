@@ -13,7 +13,9 @@ FIRST = {
     "dbrouting/moving/leftovers.py": ("test_random_moves.py",),
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
+    "dbrouting/moving/plan.py": ("test_moving.py",),
     "dbrouting/moving/under_way.py": ("test_moving.py",),
+    "dbrouting/moving/which.py": ("test_moving.py",),
     "dbrouting/moving/following.py": ("test_moving.py",),
     "dbrouting/moving/ledger.py": ("test_moving.py",),
     "dbrouting/moving/pgoutput.py": ("test_following.py",),
@@ -756,7 +758,7 @@ OUTBOX = (
     Mutant(
         "a database that is only read is drained",
         "outbox/aliases.py",
-        "        if not is_read_only(alias) and (",
+        "        if not is_somebody_elses(alias) and (",
         "        if (",
         "messages of a standby are handled, and can't be removed",
     ),
@@ -1184,6 +1186,20 @@ MOVED_ROWS = (
 )
 
 AROUND_MOVES = (
+    Mutant(
+        "a copy of the ledger is one more move",
+        "dbrouting/moving/which.py",
+        "        if not is_somebody_elses(alias) and not problem_of(alias):\n",
+        "        if not problem_of(alias):\n",
+        "a standby that is late says that a move goes on which has ended, and the next one can't begin",
+    ),
+    Mutant(
+        "apps are moved to standbys",
+        "dbrouting/moving/plan.py",
+        "        if is_somebody_elses(alias):\n",
+        "        if False:\n",
+        "who names a standby is told to give the app a home, or is refused by the server in the middle of the move",
+    ),
     Mutant(
         "who is at work is always a migrate",
         "dbrouting/moving/under_way.py",

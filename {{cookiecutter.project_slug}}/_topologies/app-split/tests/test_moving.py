@@ -27,7 +27,7 @@ from billing.models import Invoice, Payment
 from config.app_mapping import VARIABLE, apps_switched_by_environment
 from config.databases import DATABASE_APPS_MAPPING
 from config.env import from_url
-from dbrouting.aliases import lent
+from dbrouting.aliases import lent, usable_aliases
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
@@ -37,6 +37,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
+from dbrouting.moving.under_way import moves_under_way
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
 from outbox.models import Message, Receipt
@@ -570,6 +571,18 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
     assert content(NEW) == before
 
 
+def test_a_move_is_found_where_its_ledger_is_and_in_no_copy_of_that(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is late may have a ledger that is long gone."""
+    move_app("--to", NEW)
+    copy = complete({**connections.settings[NEW], "TEST": {"MIRROR": NEW}})
+    monkeypatch.setitem(connections.settings, "a_copy", copy)
+
+    assert "a_copy" in usable_aliases()
+    assert [move.target for move in moves_under_way()] == [NEW]
+
+
 # What is refused, and what to do then
 
 
@@ -588,6 +601,13 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
 def test_a_move_that_makes_no_sense_is_refused(switch: Callable[[str], None], words: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         move_app(*words)
+
+
+def test_what_is_only_read_is_no_side_of_a_move(switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["auth_db"], "READ_ONLY", True)
+
+    with pytest.raises(CommandError, match="'auth_db' is only read"):
+        move_app("--to", "auth_db")
 
 
 def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:

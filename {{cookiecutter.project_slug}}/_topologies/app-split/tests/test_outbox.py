@@ -15,6 +15,7 @@ from django.utils import timezone
 from catalogue.models import Category
 from dbrouting.aliases import usable_aliases
 from dbrouting.inspection.inspector import Inspector
+from dbrouting.mapping import complete
 from dbrouting.overrides import in_database
 from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
@@ -166,6 +167,14 @@ def test_a_database_that_is_only_read_has_no_outbox(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(connections.settings[SOURCE], "READ_ONLY", True)
 
     assert SOURCE not in outboxes()
+
+
+def test_a_copy_of_a_database_has_the_tables_of_an_outbox_and_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = complete({**connections.settings[SOURCE], "TEST": {"MIRROR": SOURCE}})
+    monkeypatch.setitem(connections.settings, "copy", copy)
+
+    assert "copy" in usable_aliases()
+    assert "copy" not in outboxes()
 
 
 def test_messages_where_every_app_has_moved_away_are_found_with_the_command_that_handles_them(

@@ -8,7 +8,7 @@ from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from dbrouting.aliases import is_dummy, usable_aliases
+from dbrouting.aliases import is_dummy, is_somebody_elses, usable_aliases
 from dbrouting.checks import TAG
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving import leftovers
@@ -91,6 +91,11 @@ def require_sense(move: Move) -> None:
             raise MoveError(
                 f"No database is called {alias!r}. There are: {', '.join(usable_aliases())}. A new one is listed in "
                 "DATABASES, in config/databases.py."
+            )
+        if is_somebody_elses(alias):
+            raise MoveError(
+                f"{alias!r} is only read, and a move writes on both sides. If it is a copy of another database, name "
+                "that one instead."
             )
     if move.app_label == OUTBOX:
         raise MoveError(f"{OUTBOX} is in every database that holds tables: it doesn't move.")

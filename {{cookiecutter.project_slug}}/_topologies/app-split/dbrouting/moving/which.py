@@ -1,6 +1,8 @@
 """Which move is meant: one that is under way, or a new one."""
 
-from dbrouting.aliases import unlisted_aliases, usable_aliases
+from collections.abc import Iterator
+
+from dbrouting.aliases import is_somebody_elses, unlisted_aliases, usable_aliases
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger
@@ -27,6 +29,12 @@ def move_of(app_label: str, source: str | None, target: str | None) -> Move:
 
 def ledger_of(app_label: str) -> Ledger | None:
     """Where a move of the app was begun, on whichever databases can be reached."""
-    aliases = [*usable_aliases(), *unlisted_aliases()]
-    ledgers = (Ledger(alias, app_label) for alias in aliases if not problem_of(alias))
+    ledgers = (Ledger(alias, app_label) for alias in possible_targets())
     return next((ledger for ledger in ledgers if ledger.is_open()), None)
+
+
+def possible_targets() -> Iterator[str]:
+    """What can be reached of the databases that apps may be moved to. A copy of one has its ledger too, and late."""
+    for alias in [*usable_aliases(), *unlisted_aliases()]:
+        if not is_somebody_elses(alias) and not problem_of(alias):
+            yield alias
