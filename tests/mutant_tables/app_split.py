@@ -13,6 +13,7 @@ FIRST = {
     "dbrouting/moving/leftovers.py": ("test_random_moves.py",),
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
+    "dbrouting/moving/blocking.py": ("test_moving.py",),
     "dbrouting/moving/plan.py": ("test_moving.py",),
     "dbrouting/moving/under_way.py": ("test_moving.py",),
     "dbrouting/moving/which.py": ("test_moving.py",),
@@ -1192,6 +1193,13 @@ AROUND_MOVES = (
         "        if not is_somebody_elses(alias) and not problem_of(alias):\n",
         "        if not problem_of(alias):\n",
         "a standby that is late says that a move goes on which has ended, and the next one can't begin",
+    ),
+    Mutant(
+        "what no session has is not named",
+        "dbrouting/moving/blocking.py",
+        "{reason}{prepared(move.old)}",
+        "{reason}",
+        "a forgotten prepared transaction is looked for among the sessions, where it isn't",
     ),
     Mutant(
         "apps are moved to standbys",

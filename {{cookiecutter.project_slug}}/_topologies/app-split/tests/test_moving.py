@@ -774,8 +774,9 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
         raise OperationalError("locked")
 
     monkeypatch.setattr(blocking, "PAUSE", 0)
+    monkeypatch.setattr(blocking, "prepared", lambda connection: " (by 'half a transfer')")
     move = Move("billing", OLD, NEW)
-    with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
+    with pytest.raises(MoveError, match=r"billing on 'old_db' .* all the while: locked \(by 'half a transfer'\)"):
         blocking.patiently(move, refuse)
     assert len(attempts) == blocking.ATTEMPTS
 

@@ -10,7 +10,7 @@ the range's digest out of the ledger, for
 - none is told and forgotten before. A transaction is in the log for a moment before others see its rows, and for long
   if a standby has to confirm it. None is acted upon until it is seen, and what was seen once is seen from then on.
 - none ended before the slot began and was seen after the comparison only: those that were under way when the slot had
-  been made must have ended before anything is compared.
+  been made, prepared ones among them, must have ended before anything is compared.
 - none wrote rows in a way that the log doesn't tell: rewriting a table changes its shape, and then all its ranges are
   compared after the block.
 
@@ -37,7 +37,17 @@ from dbrouting.moving.on_postgresql import rows_of
 from dbrouting.moving.pgoutput import Commit, Mark, Written
 from dbrouting.moving.preparing import restore
 from dbrouting.moving.ranges import Range, Table
-from dbrouting.moving.slots import Read, Slot, number_of, obstacles, ranges_of, rows_with, shape_of, snapshot_of
+from dbrouting.moving.slots import (
+    Read,
+    Slot,
+    number_of,
+    obstacles,
+    prepared,
+    ranges_of,
+    rows_with,
+    shape_of,
+    snapshot_of,
+)
 from dbrouting.provisioning import quoted
 
 ROUNDS = 5
@@ -79,7 +89,7 @@ def watch(move: Move) -> str | None:
         try:
             slot_of(move).make(move.names)
         except DatabaseError as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(f"{error}{prepared(move.old)}".split())
     if reason:
         move.ledger.reach(Step.WATCHED)
         return f"What is written meanwhile isn't followed, for {reason}."
@@ -104,7 +114,8 @@ def follow(move: Move) -> str | None:
     with suppress(IntegrityError):  # a value that goes from one row to another may be in both for a while
         restore(move, UNIQUE)
     if not patiently(follower.may_compare):
-        return f"Transactions go on that are older than the move: all rows are compared while {REFUSED}."
+        old = f"Transactions go on that are older than the move{prepared(move.old)}"
+        return f"{old}: all rows are compared while {REFUSED}."
     for _ in range(ROUNDS):
         follower.compare()
         if follower.catch_up() <= FEW:

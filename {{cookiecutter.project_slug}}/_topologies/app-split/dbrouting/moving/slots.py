@@ -20,7 +20,7 @@ from dbrouting.moving.ranges import Key, Rows, Table
 from dbrouting.provisioning import quoted
 
 SETTING = "SELECT current_setting(%s)"
-MAY_HAVE_SLOTS = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
+NOT_ALLOWED = "42501"
 MAY_PUBLISH = "SELECT has_database_privilege(current_database(), 'CREATE')"
 SLOTS_OF_OTHERS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s"
 # No log tells of an unlogged table; what is attached to or truncated below another table, the log doesn't say of it.
@@ -36,6 +36,7 @@ IDENTITY = """SELECT attname FROM pg_class JOIN pg_attribute ON attrelid = pg_cl
 SHAPE = """SELECT md5(concat(pg_class.oid, pg_relation_filenode(pg_class.oid),
     (SELECT array_agg(pg_attribute ORDER BY attnum) FROM pg_attribute WHERE attrelid = pg_class.oid)))
     FROM pg_class WHERE oid = %s::regclass"""
+PREPARED = "SELECT gid, database FROM pg_prepared_xacts ORDER BY prepared"
 PUBLISHED = "SELECT count(*) FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE pubname = %s"
 STATE = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
 MAKE = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')"
@@ -162,8 +163,12 @@ def obstacles(connection: BaseDatabaseWrapper, keys: Mapping[str, Sequence[str]]
     user = connection.settings_dict["USER"]
     if rows_of(connection, SETTING, "wal_level") != [("logical",)]:
         yield "wal_level is not 'logical'. ALTER SYSTEM SET wal_level = 'logical', then restart the server"
-    if rows_of(connection, MAY_HAVE_SLOTS) != [(True,)]:
-        yield f"the user {user!r} may make no replication slot. ALTER ROLE {quoted(connection, user)} REPLICATION"
+    if not may_make_slots(connection):
+        name = quoted(connection, user)
+        yield (
+            f"the user {user!r} may make no replication slot. ALTER ROLE {name} REPLICATION, or on Amazon RDS "
+            f"GRANT rds_replication TO {name}"
+        )
     if rows_of(connection, MAY_PUBLISH) != [(True,)]:
         yield f"the user {user!r} may make no publication. GRANT CREATE ON DATABASE"
     [(most,)] = rows_of(connection, SETTING, "max_replication_slots")
@@ -177,6 +182,26 @@ def obstacles(connection: BaseDatabaseWrapper, keys: Mapping[str, Sequence[str]]
             yield f"{table} is unlogged, partitioned or inherited, and the log doesn't tell all of it"
         if not set(key) <= {column for (column,) in rows_of(connection, IDENTITY, place)}:
             yield f"the log doesn't tell the keys of {table}. ALTER TABLE {place} REPLICA IDENTITY DEFAULT"
+
+
+def may_make_slots(connection: BaseDatabaseWrapper) -> bool:
+    """Only the server knows, for managed ones don't go by the attribute. It looks at the right before the name, and no
+    slot can have this one.
+    """
+    try:
+        with atomic(using=connection.alias):
+            rows_of(connection, MAKE, "")
+    except DatabaseError as error:
+        return getattr(error.__cause__, "sqlstate", None) != NOT_ALLOWED
+    return True
+
+
+def prepared(connection: BaseDatabaseWrapper) -> str:
+    """For whoever waits for transactions that are under way: those that no session has any more, which nobody sees."""
+    if connection.vendor != "postgresql" or not (rows := rows_of(connection, PREPARED)):
+        return ""
+    names = ", ".join(f"{name!r} in the database {database!r}" for name, database in rows)
+    return f" (prepared transactions go on until COMMIT PREPARED or ROLLBACK PREPARED: {names})"
 
 
 def shape_of(connection: BaseDatabaseWrapper, table: str) -> str:
