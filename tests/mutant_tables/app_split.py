@@ -724,8 +724,8 @@ OUTBOX = (
     Mutant(
         "what was handled is known in the old database alone",
         "outbox/receipts.py",
-        "        Receipt.objects.using(target).bulk_create(batch, ignore_conflicts=True)\n",
-        "        batch.clear()\n",
+        "                add(receipts.filter(pk__in=keys), target)\n",
+        "                keys.clear()\n",
         "a message that a crash left is handled twice, on either side of a move",
     ),
     Mutant(
@@ -738,9 +738,23 @@ OUTBOX = (
     Mutant(
         "receipts are carried to where there are none yet",
         "outbox/receipts.py",
-        "bulk_create(batch, ignore_conflicts=True)",
-        "bulk_create(batch)",
+        "bulk_create(receipts, ignore_conflicts=True)",
+        "bulk_create(receipts)",
         "a move that was killed in its last step never ends",
+    ),
+    Mutant(
+        "receipts are carried that nobody asks for",
+        "outbox/receipts.py",
+        "                add(receipts.filter(pk__in=keys), target)\n",
+        "                add(receipts, target)\n",
+        "writes are refused for a minute while a million receipts of messages that are gone are carried",
+    ),
+    Mutant(
+        "a database that is down is taken for one without messages",
+        "outbox/receipts.py",
+        "        for part in parts_of(receipts):\n",
+        "        for part in parts_of(receipts.none()):\n",
+        "what was handled before a move, and waits in a database that is down, is handled again after it",
     ),
     Mutant(
         "an outbox is forgotten with the last app of its database",

@@ -212,7 +212,9 @@ def test_a_plan_tells_of_messages_that_wait_where_the_app_is(switch: Callable[[s
 
 
 def test_what_was_handled_on_the_old_side_is_known_on_the_new_one(switch: Callable[[str], None], outbox: None) -> None:
-    receipt = Receipt.objects.using(OLD).create(key=uuid.uuid4())
+    """Of what nobody can ask for any more there may be millions."""
+    receipt, _of_no_message = (Receipt.objects.using(OLD).create(key=uuid.uuid4()) for _ in range(2))
+    Message.objects.using("orders_db").create(key=receipt.key, handler="billing.refund", payload="{}")
 
     move_app("--to", NEW)
 

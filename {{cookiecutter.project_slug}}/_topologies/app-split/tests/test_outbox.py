@@ -203,6 +203,17 @@ def test_a_message_that_was_handled_before_its_receiver_moved_is_not_handled_aga
     assert names() == ["tea", "coffee"]
 
 
+def test_no_receipt_stays_behind_while_an_outbox_can_not_be_asked_for_its_message() -> None:
+    send_in_transaction("tea")
+    drain(SOURCE)
+    [receipt] = Receipt.objects.using(RECEIVER)
+
+    with patch("outbox.receipts.outboxes", side_effect=OperationalError("down")):
+        carry(RECEIVER, "auth_db")
+
+    assert list(Receipt.objects.using("auth_db")) == [receipt]
+
+
 def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
