@@ -1353,6 +1353,27 @@ FOLLOWING = (
         "what is written after the comparison is lost",
     ),
     Mutant(
+        "rows that were copied again are trusted unseen",
+        "dbrouting/moving/following.py",
+        "now.instead_of(was, span.digest) if now == wanted else",
+        "now.instead_of(was, span.digest) if now else",
+        "rows that arrive changed are noticed by nobody",
+    ),
+    Mutant(
+        "what rows add up to is kept when they change",
+        "dbrouting/moving/following.py",
+        "now.instead_of(was, span.digest) if",
+        "span.digest if",
+        "the old tables can't be dropped, for they add up to something else than the ledger says",
+    ),
+    Mutant(
+        "no rows add up to nothing",
+        "dbrouting/moving/slots.py",
+        '{found.total if found.rows else None}"',
+        '{found.total}"',
+        "the old tables can't be dropped once a range is empty",
+    ),
+    Mutant(
         "what nobody tells of is trusted",
         "dbrouting/moving/following.py",
         "    doubtful = list(move.tables())\n",

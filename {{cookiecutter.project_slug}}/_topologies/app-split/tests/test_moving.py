@@ -37,6 +37,7 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
+from dbrouting.moving.slots import Sum
 from dbrouting.moving.under_way import moves_under_way
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
@@ -291,6 +292,26 @@ def test_only_ranges_that_may_have_changed_are_compared_after_the_block(
 
     assert set(compared) == {("billing_invoice", 3)}
     assert content(OLD) == content(NEW)
+
+
+@pytest.mark.parametrize(
+    ("on_the_new_side", "digest"),
+    [({1: Sum(1, 11)}, "3 31"), ({1: Sum(2, 10)}, ""), ({}, ""), ({1: Sum(1, 11), 2: Sum(1, 5)}, "3 31")],
+    ids=["as on the old one", "others", "none", "more in another range"],
+)
+def test_a_range_is_known_to_be_the_same_as_long_as_the_rows_are_that_were_copied_again(
+    switch: Callable[[str], None], on_the_new_side: dict[int, Sum], digest: str
+) -> None:
+    move = Move("billing", OLD, NEW)
+    move.ledger.open()
+    for number in range(3):
+        move.ledger.add_range(Range("entries", number, None, None, rows=3, digest="3 30"))
+
+    following.add_up(move, "entries", {1: Sum(1, 10)}, on_the_new_side, {1: Sum(1, 11)})
+
+    untouched, touched, _another = move.ledger.ranges("entries")
+    assert (untouched.digest, touched.digest) == ("3 30", digest)
+    move.ledger.close()
 
 
 def test_without_somebody_who_tells_what_was_written_all_ranges_are_compared_after_the_block(

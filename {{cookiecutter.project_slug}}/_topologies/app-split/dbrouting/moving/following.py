@@ -3,9 +3,11 @@
 PostgreSQL only, by a slot that is made before the first row is copied. It tells which keys were written; rows with
 these are copied again from the source as they are then, in whatever order and however often: the source is the truth.
 
-Why a range need not be compared after the block, if both sides were the same before and no key of it was told since:
-the comparison saw some transactions on the source and not others. Those that it didn't see are told later, and take
-the range's digest out of the ledger, for
+Why a range need not be compared after the block, if both sides were the same before: the comparison saw some
+transactions on the source and not others. Those that it didn't see are told later, with the keys that they wrote. The
+rows with these keys are copied and compared, which is a comparison as that of the range was, of these alone. If they
+are the same, what they add up to takes the place of what they did in the range's digest; if not, the range has none
+any more, and is compared. So all rows are the same on both sides that nobody has written to since, for
 
 - none is told and forgotten before. A transaction is in the log for a moment before others see its rows, and for long
   if a standby has to confirm it. None is acted upon until it is seen, and what was seen once is seen from then on.
@@ -24,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 
 from django.db import DatabaseError, IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -40,13 +43,14 @@ from dbrouting.moving.ranges import Range, Table
 from dbrouting.moving.slots import (
     Read,
     Slot,
+    Sum,
     number_of,
     obstacles,
     prepared,
-    ranges_of,
     rows_with,
     shape_of,
     snapshot_of,
+    sums_of,
 )
 from dbrouting.provisioning import quoted
 
@@ -56,6 +60,9 @@ ATTEMPTS = 600
 PAUSE = 0.1
 UNIQUE = (2,)
 REFUSED = "writes are refused"
+
+# By the numbers of ranges.
+Sums = dict[int, Sum]
 
 
 def why_not_followed(move: Move) -> str:
@@ -118,7 +125,7 @@ def follow(move: Move) -> str | None:
         return f"{old}: all rows are compared while {REFUSED}."
     for _ in range(ROUNDS):
         follower.compare()
-        if follower.catch_up() <= FEW:
+        if follower.catch_up() <= FEW and follower.has_compared_all():
             break
     return None
 
@@ -180,11 +187,19 @@ class Follower:
         return snapshot_of(self.move.old).xmin >= int(self.move.ledger.facts["since"])
 
     def compare(self) -> None:
-        """A range that differs, since somebody just wrote there, waits for another time."""
+        """A range that differs, since somebody just wrote there, waits for another time.
+
+        What was written is copied before each: the more time goes by, the more ranges differ.
+        """
         for table in self.tables:
-            unsure = [span for span in self.move.ledger.ranges(table.name) if not span.digest]
-            ready = [span for span in unsure if span.rows is not None or self._copy(table, span)]
-            copying.differing(self.move, table, ready)
+            unsure = (span for span in self.move.ledger.ranges(table.name) if not span.digest)
+            while some := list(islice(unsure, self.move.jobs)):
+                self.catch_up()
+                ready = [span for span in some if span.rows is not None or self._copy(table, span)]
+                copying.differing(self.move, table, ready)
+
+    def has_compared_all(self) -> bool:
+        return all(span.digest for table in self.tables for span in self.move.ledger.ranges(table.name))
 
     def _copy(self, table: Table, span: Range) -> bool:
         """Anew; unless values that must be unique are on their way from one range to another."""
@@ -243,20 +258,27 @@ class Follower:
         return sum(map(len, written.values()))
 
     def copy_rows(self, table: Table, keys: list[tuple[str, ...]]) -> None:
-        """As they are by now. A unique value that another row still has makes their ranges wait for being copied."""
+        """As they are by now, and compare them.
+
+        A unique value that another row still has makes their ranges wait for being copied.
+        """
         move = self.move
         rows = rows_with(table, move.old, keys)
-        numbers = ranges_of(table, move.old, self._bounds[table.name], keys)
+
+        def sums(connection: BaseDatabaseWrapper) -> Sums:
+            return sums_of(table, connection, self._bounds[table.name], rows)
+
+        before = sums(move.new)
         try:
             with atomic(using=move.target):
                 move.engine.delete(move.new, table, rows)
                 move.engine.copy(move.old, move.new, table, rows)
-                move.ledger.distrust(table.name, numbers)
+                add_up(move, table.name, before, sums(move.new), sums(move.old))
                 rows_of(move.new, "SELECT set_config('synchronous_commit', 'on', true)")  # the slot may forget it then
         except IntegrityError:
             with atomic(using=move.target):
                 move.engine.delete(move.new, table, rows)
-                move.ledger.distrust(table.name, numbers, recopy=True)
+                move.ledger.distrust(table.name, {*before, *sums(move.old)}, recopy=True)
                 rows_of(move.new, "SELECT set_config('synchronous_commit', 'on', true)")
 
     def is_sure_of(self, table: Table) -> bool:
@@ -273,3 +295,12 @@ class Follower:
 def count_of(connection: BaseDatabaseWrapper, table: Table) -> int:
     [(count,)] = rows_of(connection, f"SELECT count(*) FROM {quoted(connection, table.name)}")
     return int(count)
+
+
+def add_up(move: Move, table: str, before: Sums, after: Sums, theirs: Sums) -> None:
+    """Rows that were copied again leave their range known to be the same, if it was, and they are."""
+    for span in move.ledger.ranges(table, {*before, *after, *theirs}):
+        was, now, wanted = (sums.get(span.number, Sum()) for sums in (before, after, theirs))
+        if span.digest:
+            span.digest = now.instead_of(was, span.digest) if now == wanted else ""
+            move.ledger.update_range(span)
