@@ -190,8 +190,8 @@ class Follower:
     def compare(self) -> None:
         """A range that differs, since somebody just wrote there, waits for another time.
 
-        What was written is copied in between: the more time goes by, the more ranges differ. But reading the log may begin
-        long before what is new, so two thirds of the time are kept for comparing.
+        What was written is copied in between: the more time goes by, the more ranges differ. But reading the log may
+        begin long before what is new, so two thirds of the time are kept for comparing.
         """
         for table in self.tables:
             unsure = (span for span in self.move.ledger.ranges(table.name) if not span.digest)
