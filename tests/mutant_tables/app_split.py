@@ -11,6 +11,7 @@ FIRST = {
     "dbrouting/management/commands/move_app.py": ("test_moving.py",),
     "dbrouting/moving/crossing.py": ("test_moving.py",),
     "dbrouting/moving/leftovers.py": ("test_random_moves.py",),
+    "dbrouting/moving/on_postgresql.py": ("test_moving.py",),
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
     "dbrouting/moving/blocking.py": ("test_moving.py",),
@@ -1163,6 +1164,22 @@ JOBS = (
 )
 
 MOVED_ROWS = (
+    Mutant(
+        "rows that swapped a value add up alike",
+        "dbrouting/moving/on_postgresql.py",
+        """f"hashint8extended(hash_record_extended(ROW({', '.join(values)}), 0), 0)\"""",
+        """f"hash_record_extended(ROW({', '.join(values)}), 0)\"""",
+        "rows that differ are taken for the same",
+        needs=("postgresql", "database"),
+    ),
+    Mutant(
+        "documents that are equal are taken for the same",
+        "dbrouting/moving/on_postgresql.py",
+        """    *("smallint", "integer", "bigint", "boolean", "uuid", "bytea"),\n""",
+        """    *("smallint", "integer", "bigint", "boolean", "uuid", "bytea", "jsonb"),\n""",
+        "what was written to the source last is lost, where only the digits behind the point differ",
+        needs=("postgresql", "database"),
+    ),
     Mutant(
         "the last row of each range stays behind",
         "dbrouting/moving/ranges.py",

@@ -7,7 +7,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -20,6 +20,7 @@ from django.db import DatabaseError, OperationalError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.transaction import atomic, set_rollback
 from django.test.utils import isolate_apps
 from other_settings import fresh_url
 
@@ -39,6 +40,7 @@ from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
 from dbrouting.moving.slots import Sum
 from dbrouting.moving.under_way import moves_under_way
+from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
 from outbox.models import Message, Receipt
@@ -486,20 +488,68 @@ def test_rows_that_the_application_writes_to_the_new_tables_are_not_overwritten(
 def test_values_of_all_types_and_keys_of_all_kinds_arrive(
     switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows = rows_of_all_types(made)
+
+        steps.move_rows(Move("billing", OLD, NEW, size_of_range=2), lambda message: None)
+
+        for model in made:
+            assert list(model._base_manager.using(NEW).order_by("pk").values_list()) == rows[model]
+            assert rows[model]
+
+
+@isolate_apps("billing")
+def test_rows_that_swapped_a_value_are_not_the_same(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows_of_all_types(made)
+        move = Move("billing", OLD, NEW)
+        steps.move_rows(move, lambda message: None)
+        samples = made[0]._base_manager.using(NEW)
+        one, other = samples.get(text=""), samples.get(text=None)
+
+        for name in [field.name for field in made[0]._meta.fields if not field.primary_key]:
+            with atomic(using=NEW):
+                samples.filter(pk=one.pk).update(**{name: getattr(other, name)})
+                samples.filter(pk=other.pk).update(**{name: getattr(one, name)})
+                assert changed_since(move, move.new), name
+                set_rollback(True, using=NEW)
+        assert not changed_since(move, move.new)
+
+
+@isolate_apps("billing")
+def test_values_that_are_equal_and_written_otherwise_are_not_the_same(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tables_of_all_types(monkeypatch) as made:
+        rows_of_all_types(made)
+        move = Move("billing", OLD, NEW)
+        write_data(move.old, "1.0")
+        steps.move_rows(move, lambda message: None)
+        assert changed_since(move, move.new) == []
+
+        write_data(move.new, "1.00")
+
+        assert [span.table for span in changed_since(move, move.new)] == ["moving_sample"]
+
+
+def write_data(connection: BaseDatabaseWrapper, text: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE moving_sample SET data = %s", [text])
+
+
+@contextmanager
+def tables_of_all_types(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type[models.Model]]]:
+    """On both sides, and empty, in place of billing's."""
     made = models_of_all_types()
     monkeypatch.setattr(Move, "models", made)
     for alias in (OLD, NEW):
         with connections[alias].schema_editor() as editor:
             for model in made[:-1]:
                 editor.create_model(model)
-    rows = rows_of_all_types(made)
     try:
-        move = Move("billing", OLD, NEW, size_of_range=2)
-        steps.move_rows(move, lambda message: None)
-
-        for model in made:
-            assert list(model._base_manager.using(NEW).order_by("pk").values_list()) == rows[model]
-            assert rows[model]
+        yield made
     finally:
         blocking.unblock(Move("billing", OLD, NEW))
         for alias in (OLD, NEW):
@@ -552,10 +602,10 @@ def rows_of_all_types(made: list[type[models.Model]]) -> dict[type[models.Model]
             number=[0.1, -0.0, 1e300, 5e-300, 1 / 3, 123456789.123456789][number],
             price=Decimal("1234567890.0123456789") / (number + 1),
             flag=[True, False, None][number % 3],
-            blob=bytes(range(256)),
+            blob=bytes(range(number, 256)),
             data={"list": [1, None, text], "ü": 1.5},
             day=datetime.date(1, 1, 1) if number else datetime.date(9999, 12, 31),
-            hour=datetime.time(23, 59, 59, 999999),
+            hour=datetime.time(23, 59, 59, 999999 - number),
             moment=datetime.datetime(2026, 3, 29, 1, 30, 0, number, tzinfo=datetime.UTC),
             length=datetime.timedelta(days=-number, microseconds=1),
         )

@@ -78,7 +78,13 @@ class Engine(ABC):
         with target.cursor() as cursor:
             cursor.execute(f"DELETE FROM {quoted(target, table.name)} WHERE {condition}", values)
 
-    def row_digest(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
+    def row_digest(
+        self,
+        source: BaseDatabaseWrapper,
+        target: BaseDatabaseWrapper,
+        columns: Mapping[str, str],
+        theirs: Mapping[str, str],
+    ) -> str:
         """A number for a row as SQL, the same for the same row on both sides; empty where ``digest`` needs none."""
         return ""
 

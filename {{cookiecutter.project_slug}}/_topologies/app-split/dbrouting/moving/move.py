@@ -77,7 +77,7 @@ class Move:
                 )
             key = key_of(model)
             order = self.engine.order(self.old, self.new, name, key)
-            row_digest = self.engine.row_digest(self.old, self.new, here)
+            row_digest = self.engine.row_digest(self.old, self.new, here, there)
             yield Table(name, here, key, order, row_digest, is_alike=here == there)
 
     @contextmanager

@@ -76,7 +76,13 @@ class MySQL(Engine):
                 count += len(rows)
         return count
 
-    def row_digest(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
+    def row_digest(
+        self,
+        source: BaseDatabaseWrapper,
+        target: BaseDatabaseWrapper,
+        columns: Mapping[str, str],
+        theirs: Mapping[str, str],
+    ) -> str:
         """Column by column: all of a row as one text might be longer than the server allows, and so NULL."""
         parts = ", ".join(digest_of(quoted(source, name), kind) for name, kind in columns.items())
         return f"CAST(CONV(LEFT(MD5(CONCAT_WS(',', {parts})), 15), 16, 10) AS DECIMAL(40))"

@@ -23,6 +23,12 @@ COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 # Types that an extension or a user made have other numbers in another database, and COPY's binary form may hold those.
 OWN_TYPES = """SELECT count(*) FROM pg_attribute
     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND atttypid >= 16384"""
+# Types whose values are written alike if they are equal, so that these needn't be written to be compared: 1.0 and 1.00
+# are equal, as are documents with these, and texts under some collations.
+EXACT = {
+    *("smallint", "integer", "bigint", "boolean", "uuid", "bytea"),
+    *("date", "time without time zone", "timestamp without time zone", "timestamp with time zone"),
+}
 SORTED_BY_COLLATION = """SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attcollation <> 0"""
 COLLATION = """SELECT datcollate, to_jsonb(pg_database) ->> 'datlocprovider',
     to_jsonb(pg_database) ->> 'datcollversion',
@@ -83,12 +89,26 @@ class PostgreSQL(Engine):
                     copied.write(block)
             return int(writing.cursor.rowcount)
 
-    def row_digest(self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
-        """The faster function may give others in another version of the server."""
-        row = f"ROW({', '.join(quoted(source, name) for name in columns)})::text"
-        if source.get_database_version()[:1] == target.get_database_version()[:1]:
-            return f"hashtextextended({row}, 0)"
-        return f"('x' || left(md5({row}), 16))::bit(64)::bigint"
+    def row_digest(
+        self,
+        source: BaseDatabaseWrapper,
+        target: BaseDatabaseWrapper,
+        columns: Mapping[str, str],
+        theirs: Mapping[str, str],
+    ) -> str:
+        """The faster functions may give others in another version of the server.
+
+        A row's hash adds up its columns': unless it is hashed again, rows that swapped a value would add up alike.
+        """
+        names = {name: quoted(source, name) for name in columns}
+        if source.get_database_version()[:1] != target.get_database_version()[:1]:
+            row = f"ROW({', '.join(names.values())})::text"
+            return f"('x' || left(md5({row}), 16))::bit(64)::bigint"
+        values = [
+            names[name] if kind in EXACT and kind == theirs[name] else f'{names[name]}::text COLLATE "C"'
+            for name, kind in columns.items()
+        ]
+        return f"hashint8extended(hash_record_extended(ROW({', '.join(values)}), 0), 0)"
 
     def reading(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper]:
         return alike(connection)
