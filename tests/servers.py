@@ -247,6 +247,7 @@ class PostgreSQL(Server):
             "max_wal_size": "256MB",
             "dynamic_shared_memory_type": "mmap",  # files of its folder, gone with it however it ends
             "wal_level": "logical",
+            "max_prepared_transactions": 5,
             **self.settings(),
         }
         options = [f"--{name}={value}" for name, value in settings.items()]

@@ -1,5 +1,6 @@
 """`move_app` is killed at each of its steps while others write; the next run goes on, nothing is lost or doubled."""
 
+import json
 import subprocess
 import sys
 import time
@@ -229,11 +230,15 @@ OBSTACLES = {
     "ALTER TABLE billing_payment REPLICA IDENTITY NOTHING": "ALTER TABLE billing_payment REPLICA IDENTITY DEFAULT",
     "ALTER TABLE billing_payment SET UNLOGGED": "ALTER TABLE billing_payment SET LOGGED",
 }
-FORGED = "as it was"
-FORGE = f"""UPDATE dbrouting_moves SET content = jsonb_set(content::jsonb, '{{digest}}', '"{FORGED}"')::text
-    WHERE kind = 'range'"""
-RESTORE = f"""UPDATE dbrouting_moves line SET content = kept.content FROM kept
-    WHERE kept.id = line.id AND line.content LIKE '%{FORGED}%'"""
+OF_A_SERVICE = """CREATE FUNCTION public.pg_create_logical_replication_slot(name, name)
+    RETURNS TABLE (slot_name name, lsn pg_lsn) LANGUAGE sql SECURITY DEFINER AS
+    'SELECT * FROM pg_catalog.pg_create_logical_replication_slot($1, $2)'"""
+WHO_GOES_ON = """
+from django.db import connection
+from dbrouting.moving.slots import prepared
+print(prepared(connection))
+"""
+TOO_MANY = 1_000_000
 
 
 @on_postgresql
@@ -250,6 +255,39 @@ def test_whatever_is_written_after_the_comparison_arrives(shop: Shop, writes: st
     assert shop.constraints(shop.new) == shop.constraints(shop.old) != []
     shop.manage("move_app", "billing", "--abort")
     assert shop.slots() == []
+
+
+@on_postgresql
+def test_what_is_prepared_arrives_whenever_it_is_committed(shop: Shop) -> None:
+    """Before the slot is there, while rows are copied, and while writes are about to be refused."""
+    small = (*MOVE[:-1], "4")
+    prepare(shop, "before", order=100_001)
+    with ThreadPoolExecutor() as beside:
+        killed = beside.submit(shop.kill, "manage", *small, after="dbrouting.moving.copying.copy_early")
+        shop.wait_for_session("query LIKE 'SELECT pg_create_logical%' AND wait_event_type = 'Lock'")
+        shop.administrate("COMMIT PREPARED 'before'")
+        killed.result()
+        prepare(shop, "while copying", order=100_017)
+        shop.kill("manage", *small, after=f"dbrouting.moving.{COMPARED}")
+        shop.administrate("COMMIT PREPARED 'while copying'")
+        prepare(shop, "at the end", order=100_033)
+        told = shop.done("manage", "shell", "-c", WHO_GOES_ON)["output"]
+        moved = beside.submit(shop.manage, *small)
+        shop.wait_for_session("query LIKE 'LOCK TABLE%' AND wait_event_type = 'Lock'")
+        shop.administrate("COMMIT PREPARED 'at the end'")
+        moved.result()
+
+    assert f"'at the end' in the database '{shop.old.database}'" in told
+    assert shop.rows(shop.new) == shop.rows(shop.old)
+    assert len(shop.databases.fetch(shop.new, "SELECT 1 FROM billing_invoice WHERE amount = 14")) == 3
+    shop.manage("move_app", "billing", "--abort")
+
+
+def prepare(shop: Shop, name: str, *, order: int) -> None:
+    """No session has the transaction any more."""
+    shop.administrate(
+        f"BEGIN; UPDATE billing_invoice SET amount = 14 WHERE order_id = {order}; PREPARE TRANSACTION '{name}'"
+    )
 
 
 @on_postgresql
@@ -283,19 +321,29 @@ def no_standby_confirming(shop: Shop) -> Iterator[ExitStack]:
 
 
 @on_postgresql
-def test_after_the_block_what_nobody_touched_is_not_read_again(shop: Shop) -> None:
+def test_after_the_block_no_range_is_read_again_whose_written_rows_are_the_same(shop: Shop) -> None:
+    """What these add up to is known all the same, as giving up makes sure."""
     shop.kill_after(COMPARED)
-    shop.administrate("UPDATE billing_invoice SET amount = 12 WHERE order_id = 100008")
-    shop.administrate(f"CREATE TABLE kept AS TABLE dbrouting_moves; {FORGE}", shop.new)
+    shop.administrate(TOLD)
+    add_to_digests(shop, TOO_MANY)
 
     shop.manage(*MOVE)
 
-    lines = shop.databases.fetch(shop.new, "SELECT name, content FROM dbrouting_moves WHERE kind = 'range'")
-    assert len(lines) >= 8
-    assert [line["name"] for line in lines if FORGED not in line["content"]] == ["billing_invoice"]
+    lines = shop.databases.fetch(shop.new, "SELECT content FROM dbrouting_moves WHERE kind = 'range'")
+    digests = [json.loads(line["content"])["digest"] for line in lines]
+    assert len(digests) >= 8
+    assert [digest for digest in digests if int(digest.split()[0]) < TOO_MANY] == []
     assert shop.rows(shop.new) == shop.rows(shop.old)
-    shop.administrate(f"{RESTORE}; DROP TABLE kept", shop.new)
+    add_to_digests(shop, -TOO_MANY)
     shop.manage("move_app", "billing", "--abort")
+
+
+def add_to_digests(shop: Shop, rows: int) -> None:
+    """Let the ledger have it that each range had so many rows more: reading one again would say how many it has."""
+    digest = "content::jsonb ->> 'digest'"
+    forged = f"split_part({digest}, ' ', 1)::bigint + {rows} || ' ' || split_part({digest}, ' ', 2)"
+    content = f"jsonb_set(content::jsonb, '{{digest}}', to_jsonb({forged}))::text"
+    shop.administrate(f"UPDATE dbrouting_moves SET content = {content} WHERE kind = 'range'", shop.new)
 
 
 @on_postgresql
@@ -306,12 +354,35 @@ def test_what_cannot_be_followed_is_said_and_moved_all_the_same(shop: Shop) -> N
         shop.administrate(obstacle)
         said.append(shop.done("manage", *MOVE, "--dry-run")["output"])
         shop.administrate(remedy)
-    shop.administrate(f"ALTER ROLE {USER} NOREPLICATION")
-    told = shop.done("manage", *MOVE)["output"]
-    shop.administrate(f"ALTER ROLE {USER} REPLICATION")
+    with managed_role(shop):
+        told = shop.done("manage", *MOVE)["output"]
 
     assert "the log doesn't tell the keys of billing_payment" in said[0]
     assert "billing_payment is unlogged, partitioned or inherited" in said[1]
     assert told.count(f'ALTER ROLE "{USER}" REPLICATION') == 2  # in the plan, and by the run
     assert shop.rows(shop.new) == shop.rows(shop.old) == before
     shop.manage("move_app", "billing", "--abort")
+
+
+@on_postgresql
+def test_whether_slots_may_be_made_the_server_is_asked(shop: Shop) -> None:
+    """As where a service of a cloud has made the functions its own."""
+    with managed_role(shop):
+        shop.administrate(f"{OF_A_SERVICE}; ALTER ROLE {USER} SET search_path = public, pg_catalog")
+        planned = shop.done("manage", *MOVE, "--dry-run")["output"]
+        shop.administrate(
+            f"ALTER ROLE {USER} RESET search_path; DROP FUNCTION public.pg_create_logical_replication_slot"
+        )
+
+    assert "Writes will be refused for seconds, however many rows there are" in planned
+    assert shop.slots() == []
+
+
+@contextmanager
+def managed_role(shop: Shop) -> Iterator[None]:
+    """The user has no right but by a role, which is worth nothing on a server that doesn't know it."""
+    shop.administrate(f"ALTER ROLE {USER} NOREPLICATION; CREATE ROLE rds_replication ROLE {USER}")
+    try:
+        yield
+    finally:
+        shop.administrate(f"DROP ROLE rds_replication; ALTER ROLE {USER} REPLICATION")

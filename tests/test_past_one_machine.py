@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,14 @@ try:
     Order.objects.using("orders_standby").update(status="placed")
 except ReadOnlyDatabaseError:
     print("refused by the alias")
+"""
+
+# Outside of a request a process reads the primary from its first write on.
+READ_AND_WRITE_INVOICES = """
+from billing.models import Invoice
+print(Invoice.objects.count(), Invoice.objects.first()._state.db)
+Invoice.objects.create(order_id=1, amount=1)
+print(Invoice.objects.count(), Invoice.objects.last()._state.db)
 """
 
 
@@ -167,6 +176,40 @@ def test_the_orders_are_read_while_the_standby_is_down(
         assert customer.quantities_ordered() == before != []
     finally:
         standby.start()
+
+
+def test_an_app_moves_there_and_back_whatever_the_standby_has(
+    followed: Followed, servers: tuple[PgBouncer, PgBouncer, Replica]
+) -> None:
+    """First it has nothing of the move, then the tables and the ledger as they were before the end."""
+    project, variables, _ = followed
+    *_, standby = servers
+    switched = {**variables, "DATABASE_APPS_MAPPING": "billing=orders_db"}
+    with paused(standby):
+        manage(project, "move_app", "billing", "--to", "orders_db", **variables)
+    with paused(standby):
+        manage(project, "move_app", "billing", "--drop-source", "--no-input", **switched)
+        seen = manage(project, "shell", "--verbosity=0", "-c", READ_AND_WRITE_INVOICES, **switched)
+        manage(project, "move_app", "billing", "--to", "default", **switched)
+    dropped = manage(project, "move_app", "billing", "--drop-source", "--no-input", **variables)
+    seen_again = manage(project, "shell", "--verbosity=0", "-c", READ_AND_WRITE_INVOICES, **variables)
+
+    (before, *there), (after, *here) = (map(str.split, text.splitlines()) for text in (seen, seen_again))
+    count = int(before[0])
+    assert (before, there) == ([str(count), "replica1"], [[str(count + 1), "orders_db"]])
+    assert (after, here) == ([str(count + 1), "default"], [[str(count + 2), "default"]])
+    assert "billing is on 'default' alone" in dropped
+
+
+@contextmanager
+def paused(standby: Replica) -> Iterator[None]:
+    """While it lasts, the standby has what there was before."""
+    standby.catch_up()
+    standby.pause()
+    try:
+        yield
+    finally:
+        standby.resume()
 
 
 def origins_of_orders(customer: Customer) -> set[str]:

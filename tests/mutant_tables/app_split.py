@@ -14,6 +14,7 @@ FIRST = {
     "dbrouting/moving/on_postgresql.py": ("test_moving.py",),
     "dbrouting/moving/on_sqlite.py": ("test_random_moves.py",),
     "dbrouting/moving/ranges.py": ("test_random_moves.py",),
+    "dbrouting/moving/blocking.py": ("test_moving.py",),
     "dbrouting/moving/plan.py": ("test_moving.py",),
     "dbrouting/moving/preparing.py": ("test_moving.py",),
     "dbrouting/moving/under_way.py": ("test_moving.py",),
@@ -767,8 +768,8 @@ OUTBOX = (
     Mutant(
         "what was handled is known in the old database alone",
         "outbox/receipts.py",
-        "        Receipt.objects.using(target).bulk_create(batch, ignore_conflicts=True)\n",
-        "        batch.clear()\n",
+        "                add(receipts.filter(pk__in=keys), target)\n",
+        "                keys.clear()\n",
         "a message that a crash left is handled twice, on either side of a move",
     ),
     Mutant(
@@ -781,9 +782,23 @@ OUTBOX = (
     Mutant(
         "receipts are carried to where there are none yet",
         "outbox/receipts.py",
-        "bulk_create(batch, ignore_conflicts=True)",
-        "bulk_create(batch)",
+        "bulk_create(receipts, ignore_conflicts=True)",
+        "bulk_create(receipts)",
         "a move that was killed in its last step never ends",
+    ),
+    Mutant(
+        "receipts are carried that nobody asks for",
+        "outbox/receipts.py",
+        "                add(receipts.filter(pk__in=keys), target)\n",
+        "                add(receipts, target)\n",
+        "writes are refused for a minute while a million receipts of messages that are gone are carried",
+    ),
+    Mutant(
+        "a database that is down is taken for one without messages",
+        "outbox/receipts.py",
+        "        for part in parts_of(receipts):\n",
+        "        for part in parts_of(receipts.none()):\n",
+        "what was handled before a move, and waits in a database that is down, is handled again after it",
     ),
     Mutant(
         "an outbox is forgotten with the last app of its database",
@@ -802,7 +817,7 @@ OUTBOX = (
     Mutant(
         "a database that is only read is drained",
         "outbox/aliases.py",
-        "        if not is_read_only(alias) and (",
+        "        if not is_somebody_elses(alias) and (",
         "        if (",
         "messages of a standby are handled, and can't be removed",
     ),
@@ -1310,13 +1325,6 @@ AROUND_MOVES = (
         "a plan leaves out what stays behind",
     ),
     Mutant(
-        "a copy has a move of its own",
-        "dbrouting/moving/which.py",
-        "if not is_read_only(alias) and not problem_of(alias):",
-        "if not problem_of(alias):",
-        "with a standby of the new database, a move can be neither ended nor given up",
-    ),
-    Mutant(
         "an app without migrations is moved",
         "dbrouting/moving/plan.py",
         "    if not has_migrations(move):\n",
@@ -1336,6 +1344,27 @@ AROUND_MOVES = (
         '        if options["json"] and not options["dry_run"]:\n',
         "        if False:\n",
         "who forgot --dry-run has moved the app",
+    ),
+    Mutant(
+        "a copy of the ledger is one more move",
+        "dbrouting/moving/which.py",
+        "        if not is_somebody_elses(alias) and not problem_of(alias):\n",
+        "        if not problem_of(alias):\n",
+        "a standby that is late says that a move goes on which has ended, and the next one can't begin",
+    ),
+    Mutant(
+        "what no session has is not named",
+        "dbrouting/moving/blocking.py",
+        "{reason}{prepared(move.old)}",
+        "{reason}",
+        "a forgotten prepared transaction is looked for among the sessions, where it isn't",
+    ),
+    Mutant(
+        "apps are moved to standbys",
+        "dbrouting/moving/plan.py",
+        "        if is_somebody_elses(alias):\n",
+        "        if False:\n",
+        "who names a standby is told to give the app a home, or is refused by the server in the middle of the move",
     ),
     Mutant(
         "who is at work is always a migrate",
@@ -1466,6 +1495,27 @@ FOLLOWING = (
         "            if span.digest or recopy:\n",
         "            if recopy:\n",
         "what is written after the comparison is lost",
+    ),
+    Mutant(
+        "rows that were copied again are trusted unseen",
+        "dbrouting/moving/following.py",
+        "now.instead_of(was, span.digest) if now == wanted else",
+        "now.instead_of(was, span.digest) if now else",
+        "rows that arrive changed are noticed by nobody",
+    ),
+    Mutant(
+        "what rows add up to is kept when they change",
+        "dbrouting/moving/following.py",
+        "now.instead_of(was, span.digest) if",
+        "span.digest if",
+        "the old tables can't be dropped, for they add up to something else than the ledger says",
+    ),
+    Mutant(
+        "no rows add up to nothing",
+        "dbrouting/moving/slots.py",
+        '{found.total if found.rows else None}"',
+        '{found.total}"',
+        "the old tables can't be dropped once a range is empty",
     ),
     Mutant(
         "what nobody tells of is trusted",

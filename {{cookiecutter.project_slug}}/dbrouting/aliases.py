@@ -19,6 +19,12 @@ def usable_aliases() -> list[str]:
     return [alias for alias in connections if not is_dummy(alias)]
 
 
+def is_somebody_elses(alias: str) -> bool:
+    """Whether ``alias`` is only read: another system's, or a copy of one of ours, which may have its tables late."""
+    config = connections.settings[alias]
+    return bool(config["TEST"]["MIRROR"]) or "READ_ONLY" in config
+
+
 def is_listed(alias: str) -> bool:
     """Whether Django knows of ``alias`` without being asked for it."""
     return alias in list(connections)

@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
-from dbrouting.aliases import apps_on, usable_aliases
+from dbrouting.aliases import apps_on, is_somebody_elses, usable_aliases
 from dbrouting.mapping import DatabaseMapping
 from dbrouting.migration_guard import data_operations, unguarded_operations
 from dbrouting.overrides import OverrideRouter
@@ -197,12 +197,8 @@ def check_aliases_are_used(app_configs: Sequence[AppConfig] | None, **kwargs: An
             id="dbrouting.I001",
         )
         for alias in usable_aliases()
-        if not is_somebody_elses(connections.settings[alias]) and not apps_on(alias)
+        if not is_somebody_elses(alias) and not apps_on(alias)
     ]
-
-
-def is_somebody_elses(config: dict[str, Any]) -> bool:
-    return bool(config["TEST"]["MIRROR"]) or "READ_ONLY" in config
 
 
 def unrouted_models(aliases: Iterable[str]) -> list[CheckMessage]:

@@ -2,9 +2,8 @@
 
 from django.db import connections
 
-from dbrouting.aliases import usable_aliases
+from dbrouting.aliases import is_somebody_elses, usable_aliases
 from dbrouting.provisioning import is_missing_file
-from dbrouting.read_only import is_read_only
 from dbrouting.routers import holds_tables
 from outbox.models import Message
 
@@ -19,7 +18,7 @@ def possible_outboxes() -> list[str]:
     return [
         alias
         for alias in usable_aliases()
-        if not is_read_only(alias) and (holds_tables(alias) or not is_missing_file(connections[alias]))
+        if not is_somebody_elses(alias) and (holds_tables(alias) or not is_missing_file(connections[alias]))
     ]
 
 

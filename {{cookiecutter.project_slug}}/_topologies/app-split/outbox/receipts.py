@@ -1,8 +1,12 @@
 """What was done about messages is known where it was done: a message with a receipt is not handled again."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
+from typing import Any, TypeVar
 
+from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from outbox.aliases import has_tables, outboxes
@@ -11,6 +15,8 @@ from outbox.models import Message, Receipt
 # A receipt is of use while its message is there; one that is this old and has none is removed.
 KEPT = timedelta(hours=1)
 AT_ONCE = 500
+
+RowT = TypeVar("RowT")
 
 
 def prune(alias: str) -> int:
@@ -28,10 +34,26 @@ def carry(source: str, target: str) -> None:
     """An app moves, and its messages will be handled on ``target``: not those that were on ``source``.
 
     To be called once the app can't be written on ``source`` any more, or a message could be handled there after it.
-    Whose app a receipt is of nobody knows: all are carried, and pruned where they are of no use.
+    Whose app a receipt is of nobody knows: all are carried whose message is there, or that may have one in an outbox
+    that can't be asked, and pruned where they are of no use.
     """
     if not (has_tables(source) and has_tables(target)):
         return
-    receipts = Receipt.objects.using(source).iterator()
-    while batch := list(islice(receipts, AT_ONCE)):
-        Receipt.objects.using(target).bulk_create(batch, ignore_conflicts=True)
+    receipts = Receipt.objects.using(source)
+    try:
+        for outbox in outboxes():
+            for keys in parts_of(Message.objects.using(outbox).values_list("key", flat=True)):
+                add(receipts.filter(pk__in=keys), target)
+    except DatabaseError:
+        for part in parts_of(receipts):
+            add(part, target)
+
+
+def parts_of(rows: QuerySet[Any, RowT]) -> Iterator[list[RowT]]:
+    found = rows.iterator()
+    while part := list(islice(found, AT_ONCE)):
+        yield part
+
+
+def add(receipts: Iterable[Receipt], target: str) -> None:
+    Receipt.objects.using(target).bulk_create(receipts, ignore_conflicts=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from dbrouting.moving.pgoutput import Commit, Decoder, Mark, Written
-from dbrouting.moving.slots import Snapshot
+from dbrouting.moving.slots import Snapshot, Sum
 
 # Two tables as PostgreSQL 15 tells of them: with the key (n, place), and with REPLICA IDENTITY FULL.
 PLACES, VALUES = 65072, 65079
@@ -98,3 +98,18 @@ def test_a_message_tells_the_keys_that_were_written(message: bytes, told: list[o
 def test_a_transaction_of_the_log_is_seen_once_it_has_ended(snapshot: str, xid: int, is_seen: bool) -> None:
     """Though its commit is in the log before, and the log's numbers begin again."""
     assert Snapshot.of(snapshot).sees(xid) is is_seen
+
+
+@pytest.mark.parametrize(
+    ("digest", "before", "after", "found"),
+    [
+        ("3 30", Sum(1, 10), Sum(1, -5), "3 15"),
+        ("1 10", Sum(1, 10), Sum(), "0 None"),
+        ("0 None", Sum(), Sum(2, 7), "2 7"),
+        ("2 0", Sum(1, -4), Sum(1, -4), "2 0"),
+    ],
+    ids=["changed", "the last one is gone", "the first ones", "as before"],
+)
+def test_what_rows_add_up_to_follows_from_those_that_changed(digest: str, before: Sum, after: Sum, found: str) -> None:
+    """As the server itself would say it."""
+    assert after.instead_of(before, digest) == found

@@ -32,7 +32,7 @@ from billing.models import Invoice, Payment
 from config.app_mapping import VARIABLE, apps_switched_by_environment
 from config.databases import DATABASE_APPS_MAPPING
 from config.env import from_url
-from dbrouting.aliases import lent
+from dbrouting.aliases import lent, usable_aliases
 from dbrouting.inspection.findings import Finding
 from dbrouting.inspection.inspector import Inspector
 from dbrouting.mapping import complete
@@ -42,6 +42,8 @@ from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger, Line, Step
 from dbrouting.moving.move import Move
 from dbrouting.moving.ranges import Range, Table
+from dbrouting.moving.slots import Sum
+from dbrouting.moving.under_way import moves_under_way
 from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
@@ -253,7 +255,9 @@ def test_a_plan_tells_of_messages_that_wait_where_the_app_is(switch: Callable[[s
 
 
 def test_what_was_handled_on_the_old_side_is_known_on_the_new_one(switch: Callable[[str], None], outbox: None) -> None:
-    receipt = Receipt.objects.using(OLD).create(key=uuid.uuid4())
+    """Of what nobody can ask for any more there may be millions."""
+    receipt, _of_no_message = (Receipt.objects.using(OLD).create(key=uuid.uuid4()) for _ in range(2))
+    Message.objects.using("orders_db").create(key=receipt.key, handler="billing.refund", payload="{}")
 
     move_app("--to", NEW)
 
@@ -330,6 +334,26 @@ def test_only_ranges_that_may_have_changed_are_compared_after_the_block(
 
     assert set(compared) == {("billing_invoice", 3)}
     assert content(OLD) == content(NEW)
+
+
+@pytest.mark.parametrize(
+    ("on_the_new_side", "digest"),
+    [({1: Sum(1, 11)}, "3 31"), ({1: Sum(2, 10)}, ""), ({}, ""), ({1: Sum(1, 11), 2: Sum(1, 5)}, "3 31")],
+    ids=["as on the old one", "others", "none", "more in another range"],
+)
+def test_a_range_is_known_to_be_the_same_as_long_as_the_rows_are_that_were_copied_again(
+    switch: Callable[[str], None], on_the_new_side: dict[int, Sum], digest: str
+) -> None:
+    move = Move("billing", OLD, NEW)
+    move.ledger.open()
+    for number in range(3):
+        move.ledger.add_range(Range("entries", number, None, None, rows=3, digest="3 30"))
+
+    following.add_up(move, "entries", {1: Sum(1, 10)}, on_the_new_side, {1: Sum(1, 11)})
+
+    untouched, touched, _another = move.ledger.ranges("entries")
+    assert (untouched.digest, touched.digest) == ("3 30", digest)
+    move.ledger.close()
 
 
 def test_without_somebody_who_tells_what_was_written_all_ranges_are_compared_after_the_block(
@@ -682,6 +706,18 @@ def test_a_database_that_is_not_there_yet_is_made(switch: Callable[[str], None])
     assert content(NEW) == before
 
 
+def test_a_move_is_found_where_its_ledger_is_and_in_no_copy_of_that(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is late may have a ledger that is long gone."""
+    move_app("--to", NEW)
+    copy = complete({**connections.settings[NEW], "TEST": {"MIRROR": NEW}})
+    monkeypatch.setitem(connections.settings, "a_copy", copy)
+
+    assert "a_copy" in usable_aliases()
+    assert [move.target for move in moves_under_way()] == [NEW]
+
+
 # What is refused, and what to do then
 
 
@@ -715,6 +751,13 @@ def test_a_database_is_known_whatever_its_address(
     with pytest.raises(CommandError, match="'old_db' and 'another' are the same database"):
         move_app("--to", "another", "--dry-run")
     connections["another"].close()
+
+
+def test_what_is_only_read_is_no_side_of_a_move(switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["auth_db"], "READ_ONLY", True)
+
+    with pytest.raises(CommandError, match="'auth_db' is only read"):
+        move_app("--to", "auth_db")
 
 
 def test_the_outbox_is_everywhere_and_stays(switch: Callable[[str], None]) -> None:
@@ -909,8 +952,9 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
         raise OperationalError("locked")
 
     monkeypatch.setattr(blocking, "PAUSE", 0)
+    monkeypatch.setattr(blocking, "prepared", lambda connection: " (by 'half a transfer')")
     move = Move("billing", OLD, NEW)
-    with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
+    with pytest.raises(MoveError, match=r"billing on 'old_db' .* all the while: locked \(by 'half a transfer'\)"):
         blocking.patiently(move, refuse)
     assert len(attempts) == blocking.ATTEMPTS
 

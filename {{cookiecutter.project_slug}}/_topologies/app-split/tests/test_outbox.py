@@ -15,6 +15,7 @@ from django.utils import timezone
 from catalogue.models import Category
 from dbrouting.aliases import usable_aliases
 from dbrouting.inspection.inspector import Inspector
+from dbrouting.mapping import complete
 from dbrouting.overrides import in_database
 from dbrouting.routers import holds_tables
 from dbrouting.sql import atomic_for
@@ -168,6 +169,14 @@ def test_a_database_that_is_only_read_has_no_outbox(monkeypatch: pytest.MonkeyPa
     assert SOURCE not in outboxes()
 
 
+def test_a_copy_of_a_database_has_the_tables_of_an_outbox_and_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = complete({**connections.settings[SOURCE], "TEST": {"MIRROR": SOURCE}})
+    monkeypatch.setitem(connections.settings, "copy", copy)
+
+    assert "copy" in usable_aliases()
+    assert "copy" not in outboxes()
+
+
 def test_messages_where_every_app_has_moved_away_are_found_with_the_command_that_handles_them(
     settings: LazySettings,
 ) -> None:
@@ -192,6 +201,17 @@ def test_a_message_that_was_handled_before_its_receiver_moved_is_not_handled_aga
 
     assert drain(SOURCE) == Drained(handled=2)
     assert names() == ["tea", "coffee"]
+
+
+def test_no_receipt_stays_behind_while_an_outbox_can_not_be_asked_for_its_message() -> None:
+    send_in_transaction("tea")
+    drain(SOURCE)
+    [receipt] = Receipt.objects.using(RECEIVER)
+
+    with patch("outbox.receipts.outboxes", side_effect=OperationalError("down")):
+        carry(RECEIVER, "auth_db")
+
+    assert list(Receipt.objects.using("auth_db")) == [receipt]
 
 
 def test_a_database_whose_tables_are_somebody_elses_has_no_outbox(

@@ -8,6 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.move import Move
+from dbrouting.moving.slots import prepared
 
 ATTEMPTS = 30
 PAUSE = 1.0
@@ -34,7 +35,8 @@ def patiently(move: Move, act: Callable[[BaseDatabaseWrapper, Sequence[str], str
             return act(move.old, move.names, move.app_label)
         except OperationalError as error:
             reason = error
+    said = " ".join(f"{reason}{prepared(move.old)}".split())
     raise MoveError(
         f"Somebody has been writing to {move.app_label} on {move.source!r} in one transaction all the while: "
-        f"{' '.join(str(reason).split())}\nNothing is blocked. Wait until that has ended, then run: {move.command}"
+        f"{said}\nNothing is blocked. Wait until that has ended, then run: {move.command}"
     ) from reason

@@ -3,14 +3,16 @@
 PostgreSQL only, by a slot that is made before the first row is copied. It tells which keys were written; rows with
 these are copied again from the source as they are then, in whatever order and however often: the source is the truth.
 
-Why a range need not be compared after the block, if both sides were the same before and no key of it was told since:
-the comparison saw some transactions on the source and not others. Those that it didn't see are told later, and take
-the range's digest out of the ledger, for
+Why a range need not be compared after the block, if both sides were the same before: the comparison saw some
+transactions on the source and not others. Those that it didn't see are told later, with the keys that they wrote. The
+rows with these keys are copied and compared, which is a comparison as that of the range was, of these alone. If they
+are the same, what they add up to takes the place of what they did in the range's digest; if not, the range has none
+any more, and is compared. So all rows are the same on both sides that nobody has written to since, for
 
 - none is told and forgotten before. A transaction is in the log for a moment before others see its rows, and for long
   if a standby has to confirm it. None is acted upon until it is seen, and what was seen once is seen from then on.
 - none ended before the slot began and was seen after the comparison only: those that were under way when the slot had
-  been made must have ended before anything is compared.
+  been made, prepared ones among them, must have ended before anything is compared.
 - none wrote rows in a way that the log doesn't tell: rewriting a table changes its shape, and then all its ranges are
   compared after the block.
 
@@ -24,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 
 from django.db import DatabaseError, IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,7 +40,18 @@ from dbrouting.moving.on_postgresql import rows_of
 from dbrouting.moving.pgoutput import Commit, Mark, Written
 from dbrouting.moving.preparing import restore
 from dbrouting.moving.ranges import Range, Table
-from dbrouting.moving.slots import Read, Slot, number_of, obstacles, ranges_of, rows_with, shape_of, snapshot_of
+from dbrouting.moving.slots import (
+    Read,
+    Slot,
+    Sum,
+    number_of,
+    obstacles,
+    prepared,
+    rows_with,
+    shape_of,
+    snapshot_of,
+    sums_of,
+)
 from dbrouting.provisioning import quoted
 
 ROUNDS = 5
@@ -46,6 +60,9 @@ ATTEMPTS = 600
 PAUSE = 0.1
 UNIQUE = (2,)
 REFUSED = "writes are refused"
+
+# By the numbers of ranges.
+Sums = dict[int, Sum]
 
 
 def why_not_followed(move: Move) -> str:
@@ -79,7 +96,7 @@ def watch(move: Move) -> str | None:
         try:
             slot_of(move).make(move.names)
         except DatabaseError as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(f"{error}{prepared(move.old)}".split())
     if reason:
         move.ledger.reach(Step.WATCHED)
         return f"What is written meanwhile isn't followed, for {reason}."
@@ -104,10 +121,11 @@ def follow(move: Move) -> str | None:
     with suppress(IntegrityError):  # a value that goes from one row to another may be in both for a while
         restore(move, UNIQUE)
     if not patiently(follower.may_compare):
-        return f"Transactions go on that are older than the move: all rows are compared while {REFUSED}."
+        old = f"Transactions go on that are older than the move{prepared(move.old)}"
+        return f"{old}: all rows are compared while {REFUSED}."
     for _ in range(ROUNDS):
         follower.compare()
-        if follower.catch_up() <= FEW:
+        if follower.catch_up() <= FEW and follower.has_compared_all():
             break
     return None
 
@@ -158,6 +176,7 @@ class Follower:
     def __init__(self, move: Move) -> None:
         self.move = move
         self.slot = slot_of(move)
+        self._is_due_at = 0.0
         self.tables = list(move.tables())
         self._by_number = {number_of(move.old, table.name): table for table in self.tables}
         self._bounds = {
@@ -169,11 +188,21 @@ class Follower:
         return snapshot_of(self.move.old).xmin >= int(self.move.ledger.facts["since"])
 
     def compare(self) -> None:
-        """A range that differs, since somebody just wrote there, waits for another time."""
+        """A range that differs, since somebody just wrote there, waits for another time.
+
+        What was written is copied in between: the more time goes by, the more ranges differ. But reading the log may
+        begin long before what is new, so two thirds of the time are kept for comparing.
+        """
         for table in self.tables:
-            unsure = [span for span in self.move.ledger.ranges(table.name) if not span.digest]
-            ready = [span for span in unsure if span.rows is not None or self._copy(table, span)]
-            copying.differing(self.move, table, ready)
+            unsure = (span for span in self.move.ledger.ranges(table.name) if not span.digest)
+            while some := list(islice(unsure, self.move.jobs)):
+                if time.monotonic() >= self._is_due_at:
+                    self.catch_up()
+                ready = [span for span in some if span.rows is not None or self._copy(table, span)]
+                copying.differing(self.move, table, ready)
+
+    def has_compared_all(self) -> bool:
+        return all(span.digest for table in self.tables for span in self.move.ledger.ranges(table.name))
 
     def _copy(self, table: Table, span: Range) -> bool:
         """Anew; unless values that must be unique are on their way from one range to another."""
@@ -187,11 +216,13 @@ class Follower:
 
     def catch_up(self) -> int:
         """The target has all that was committed before this was called; gives how many rows that were."""
+        begun = time.monotonic()
         text, _ = self.slot.mark()
         count, is_read = 0, False
         while not is_read:
             written, is_read = self._read(text)
             count += written
+        self._is_due_at = time.monotonic() + 2 * (time.monotonic() - begun)
         return count
 
     def _read(self, text: str) -> tuple[int, bool]:
@@ -232,20 +263,27 @@ class Follower:
         return sum(map(len, written.values()))
 
     def copy_rows(self, table: Table, keys: list[tuple[str, ...]]) -> None:
-        """As they are by now. A unique value that another row still has makes their ranges wait for being copied."""
+        """As they are by now, and compare them.
+
+        A unique value that another row still has makes their ranges wait for being copied.
+        """
         move = self.move
         rows = rows_with(table, move.old, keys)
-        numbers = ranges_of(table, move.old, self._bounds[table.name], keys)
+
+        def sums(connection: BaseDatabaseWrapper) -> Sums:
+            return sums_of(table, connection, self._bounds[table.name], rows)
+
+        before = sums(move.new)
         try:
             with atomic(using=move.target):
                 move.engine.delete(move.new, table, rows)
                 move.engine.copy(move.old, move.new, table, rows)
-                move.ledger.distrust(table.name, numbers)
+                add_up(move, table.name, before, sums(move.new), sums(move.old))
                 rows_of(move.new, "SELECT set_config('synchronous_commit', 'on', true)")  # the slot may forget it then
         except IntegrityError:
             with atomic(using=move.target):
                 move.engine.delete(move.new, table, rows)
-                move.ledger.distrust(table.name, numbers, recopy=True)
+                move.ledger.distrust(table.name, {*before, *sums(move.old)}, recopy=True)
                 rows_of(move.new, "SELECT set_config('synchronous_commit', 'on', true)")
 
     def is_sure_of(self, table: Table) -> bool:
@@ -262,3 +300,12 @@ class Follower:
 def count_of(connection: BaseDatabaseWrapper, table: Table) -> int:
     [(count,)] = rows_of(connection, f"SELECT count(*) FROM {quoted(connection, table.name)}")
     return int(count)
+
+
+def add_up(move: Move, table: str, before: Sums, after: Sums, theirs: Sums) -> None:
+    """Rows that were copied again leave their range known to be the same, if it was, and they are."""
+    for span in move.ledger.ranges(table, {*before, *after, *theirs}):
+        was, now, wanted = (sums.get(span.number, Sum()) for sums in (before, after, theirs))
+        if span.digest:
+            span.digest = now.instead_of(was, span.digest) if now == wanted else ""
+            move.ledger.update_range(span)

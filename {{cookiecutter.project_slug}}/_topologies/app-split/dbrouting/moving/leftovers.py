@@ -61,7 +61,7 @@ def carry_receipts(move: Move) -> None:
 def remarks(move: Move) -> Iterator[str]:
     """What a move doesn't touch."""
     yield from remarks_about_messages(move)
-    home = router.db_for_read(ContentType)
+    home = router.db_for_write(ContentType)
     yield f"Content types and permissions of {move.app_label} stay on {home!r}, with the users: nothing changes there."
     models = {model._meta.model_name for model in apps.get_app_config(move.app_label).get_models()}
     kept = ContentType.objects.using(home).filter(app_label=move.app_label).exclude(model__in=models)

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from dbrouting.aliases import is_dummy, usable_aliases
+from dbrouting.aliases import is_dummy, is_somebody_elses, usable_aliases
 from dbrouting.checks import TAG
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving import leftovers
@@ -97,6 +97,11 @@ def require_sense(move: Move) -> None:
             raise MoveError(
                 f"No database is called {alias!r}. There are: {', '.join(usable_aliases())}. A new one is listed in "
                 "DATABASES, in config/databases.py."
+            )
+        if is_somebody_elses(alias):
+            raise MoveError(
+                f"{alias!r} is only read, and a move writes on both sides. If it is a copy of another database, name "
+                "that one instead."
             )
     if move.app_label == OUTBOX:
         raise MoveError(f"{OUTBOX} is in every database that holds tables: it doesn't move.")

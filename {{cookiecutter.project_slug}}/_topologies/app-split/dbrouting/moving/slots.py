@@ -14,13 +14,13 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 
-from dbrouting.moving.on_postgresql import ALIKE, rows_of
+from dbrouting.moving.on_postgresql import ALIKE, alike, rows_of
 from dbrouting.moving.pgoutput import Commit, Decoder, Mark, Written
 from dbrouting.moving.ranges import Key, Rows, Table
 from dbrouting.provisioning import quoted
 
 SETTING = "SELECT current_setting(%s)"
-MAY_HAVE_SLOTS = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
+NOT_ALLOWED = "42501"
 MAY_PUBLISH = "SELECT has_database_privilege(current_database(), 'CREATE')"
 SLOTS_OF_OTHERS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s"
 # No log tells of an unlogged table; what is attached to or truncated below another table, the log doesn't say of it.
@@ -36,6 +36,7 @@ IDENTITY = """SELECT attname FROM pg_class JOIN pg_attribute ON attrelid = pg_cl
 SHAPE = """SELECT md5(concat(pg_class.oid, pg_relation_filenode(pg_class.oid),
     (SELECT array_agg(pg_attribute ORDER BY attnum) FROM pg_attribute WHERE attrelid = pg_class.oid)))
     FROM pg_class WHERE oid = %s::regclass"""
+PREPARED = "SELECT gid, database FROM pg_prepared_xacts ORDER BY prepared"
 PUBLISHED = "SELECT count(*) FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE pubname = %s"
 STATE = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
 MAKE = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')"
@@ -65,6 +66,19 @@ class Snapshot(NamedTuple):
         """``xid`` is a number from the log: half of them are before the snapshot, half after."""
         is_before = (xid - self.xmax) % XIDS >= XIDS // 2
         return is_before and xid not in {number % XIDS for number in self.under_way}
+
+
+class Sum(NamedTuple):
+    """How many rows, and what they add up to."""
+
+    rows: int = 0
+    total: int = 0
+
+    def instead_of(self, other: "Sum", digest: str) -> str:
+        """What a range's rows add up to, where these have taken the place of others."""
+        rows, total = map(int, digest.replace("None", "0").split())
+        found = Sum(rows - other.rows + self.rows, total - other.total + self.total)
+        return f"{found.rows} {found.total if found.rows else None}"
 
 
 class Read(NamedTuple):
@@ -162,8 +176,12 @@ def obstacles(connection: BaseDatabaseWrapper, keys: Mapping[str, Sequence[str]]
     user = connection.settings_dict["USER"]
     if rows_of(connection, SETTING, "wal_level") != [("logical",)]:
         yield "wal_level is not 'logical'. ALTER SYSTEM SET wal_level = 'logical', then restart the server"
-    if rows_of(connection, MAY_HAVE_SLOTS) != [(True,)]:
-        yield f"the user {user!r} may make no replication slot. ALTER ROLE {quoted(connection, user)} REPLICATION"
+    if not may_make_slots(connection):
+        name = quoted(connection, user)
+        yield (
+            f"the user {user!r} may make no replication slot. ALTER ROLE {name} REPLICATION, or on Amazon RDS "
+            f"GRANT rds_replication TO {name}"
+        )
     if rows_of(connection, MAY_PUBLISH) != [(True,)]:
         yield f"the user {user!r} may make no publication. GRANT CREATE ON DATABASE"
     [(most,)] = rows_of(connection, SETTING, "max_replication_slots")
@@ -177,6 +195,26 @@ def obstacles(connection: BaseDatabaseWrapper, keys: Mapping[str, Sequence[str]]
             yield f"{table} is unlogged, partitioned or inherited, and the log doesn't tell all of it"
         if not set(key) <= {column for (column,) in rows_of(connection, IDENTITY, place)}:
             yield f"the log doesn't tell the keys of {table}. ALTER TABLE {place} REPLICA IDENTITY DEFAULT"
+
+
+def may_make_slots(connection: BaseDatabaseWrapper) -> bool:
+    """Only the server knows, for managed ones don't go by the attribute. It looks at the right before the name, and no
+    slot can have this one.
+    """
+    try:
+        with atomic(using=connection.alias):
+            rows_of(connection, MAKE, "")
+    except DatabaseError as error:
+        return getattr(error.__cause__, "sqlstate", None) != NOT_ALLOWED
+    return True
+
+
+def prepared(connection: BaseDatabaseWrapper) -> str:
+    """For whoever waits for transactions that are under way: those that no session has any more, which nobody sees."""
+    if connection.vendor != "postgresql" or not (rows := rows_of(connection, PREPARED)):
+        return ""
+    names = ", ".join(f"{name!r} in the database {database!r}" for name, database in rows)
+    return f" (prepared transactions go on until COMMIT PREPARED or ROLLBACK PREPARED: {names})"
 
 
 def shape_of(connection: BaseDatabaseWrapper, table: str) -> str:
@@ -202,28 +240,24 @@ def rows_with(table: Table, connection: BaseDatabaseWrapper, keys: Sequence[tupl
     return Rows(table.name, 0, None, None, condition=f"({columns}) IN (SELECT {given(table)})", values=values)
 
 
-def given(table: Table, *more: str) -> str:
-    """Columns of a SELECT, the key's and ``more``, whose values come as one array for each."""
-    names = [f"given_{number}" for number, _ in enumerate([*table.key, *more])]
-    types = [*(table.columns[column] for column in table.key), *("boolean" for _ in more)]
-    casts = ", ".join(f"{name}::{kind}" for name, kind in zip(names, types, strict=True))
+def given(table: Table) -> str:
+    """The key's columns of a SELECT whose values come as one array for each."""
+    names = [f"given_{number}" for number, _ in enumerate(table.key)]
+    casts = ", ".join(f"{name}::{table.columns[column]}" for name, column in zip(names, table.key, strict=True))
     return f"{casts} FROM unnest({', '.join('%s::text[]' for _ in names)}) AS given ({', '.join(names)})"
 
 
-def ranges_of(
-    table: Table, connection: BaseDatabaseWrapper, bounds: Sequence[Key], keys: Sequence[tuple[str, ...]]
-) -> list[int]:
-    """The numbers of the ranges that the keys are in: each is the number of bounds, which end ranges, before a key.
-
-    A SELECT of no rows from the table lends its columns' types and collations to what is compared.
-    """
+def sums_of(table: Table, connection: BaseDatabaseWrapper, bounds: Sequence[Key], span: Rows) -> dict[int, Sum]:
+    """What single rows add up to, by the number of their range: that of the bounds, which end ranges, before a key."""
     columns = ", ".join(quoted(connection, column) for column in table.key)
-    values = [[str(value) for value in column] for column in zip(*keys, *bounds, strict=True)]
-    are_bounds = ["false"] * len(keys) + ["true"] * len(bounds)
-    query = f"""SELECT DISTINCT number FROM (
-        SELECT is_bound, count(*) FILTER (WHERE is_bound) OVER (
+    ends = [[str(value) for value in column] for column in zip(*bounds, strict=True)] or [[] for _ in table.key]
+    query = f"""SELECT number, count(*), sum(row_sum) FROM (
+        SELECT row_sum, is_bound, count(*) FILTER (WHERE is_bound) OVER (
             ORDER BY {", ".join(table.order)}, is_bound ROWS UNBOUNDED PRECEDING) AS number
-        FROM (SELECT {columns}, false AS is_bound FROM {quoted(connection, table.name)} WHERE false
-            UNION ALL SELECT {given(table, "is_bound")}) AS found
-        ) AS numbered WHERE NOT is_bound"""
-    return [number for (number,) in rows_of(connection, query, *values, are_bounds)]
+        FROM (SELECT {table.row_digest} AS row_sum, false AS is_bound, {columns}
+            FROM {quoted(connection, table.name)} WHERE {span.condition}
+            UNION ALL SELECT NULL, true, {given(table)}) AS found
+        ) AS numbered WHERE NOT is_bound GROUP BY number"""
+    with alike(connection):
+        found = rows_of(connection, query, *span.values, *ends)
+    return {number: Sum(rows, int(total)) for number, rows, total in found}

@@ -10,13 +10,13 @@ from dbrouting.inspection.findings import Finding
 from dbrouting.moving.ledger import Ledger, Line, Step, has_table
 from dbrouting.moving.move import Move
 from dbrouting.moving.steps import ENDS
-from dbrouting.moving.which import possible_ledgers
+from dbrouting.moving.which import possible_targets
 from dbrouting.provisioning import migration_lock
 
 
 def moves_under_way() -> Iterator[Move]:
     """Those whose new database can be reached, where their ledger is."""
-    for alias in possible_ledgers():
+    for alias in possible_targets():
         if has_table(alias):
             for line in Line._base_manager.using(alias).filter(kind="move"):
                 yield Move(line.app, Ledger(alias, line.app).facts["source"], alias)

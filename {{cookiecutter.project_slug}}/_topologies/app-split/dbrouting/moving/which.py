@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from dbrouting.aliases import unlisted_aliases, usable_aliases
+from dbrouting.aliases import is_somebody_elses, unlisted_aliases, usable_aliases
 from dbrouting.inspection.inspector import problem_of
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ledger import Ledger
 from dbrouting.moving.move import Move
-from dbrouting.read_only import is_read_only
 from dbrouting.routers import home_of
 
 
@@ -30,12 +29,12 @@ def move_of(app_label: str, source: str | None, target: str | None) -> Move:
 
 def ledger_of(app_label: str) -> Ledger | None:
     """Where a move of the app was begun, on whichever databases can be reached."""
-    ledgers = (Ledger(alias, app_label) for alias in possible_ledgers())
+    ledgers = (Ledger(alias, app_label) for alias in possible_targets())
     return next((ledger for ledger in ledgers if ledger.is_open()), None)
 
 
-def possible_ledgers() -> Iterator[str]:
-    """The aliases that can be reached, without those that are only read: a copy has the ledger of its source, too."""
+def possible_targets() -> Iterator[str]:
+    """What can be reached of the databases that apps may be moved to. A copy of one has its ledger too, and late."""
     for alias in [*usable_aliases(), *unlisted_aliases()]:
-        if not is_read_only(alias) and not problem_of(alias):
+        if not is_somebody_elses(alias) and not problem_of(alias):
             yield alias
