@@ -36,7 +36,7 @@ COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input")
 
 # PostgreSQL's own words, of triggers, tables, roles and its log.
 OF_POSTGRESQL = re.compile(
-    "'REPLICA'|REPLICA IDENTITY|REPLICATION|rolreplication|[Rr]eplication[ _]slot|pg_stat_replication"
+    "'REPLICA'|REPLICA IDENTITY|REPLICATION|rds[_.](?:logical_)?replication|[Rr]eplication[ _]slot|pg_stat_replication"
 )
 # Words that only make sense in one topology; a project must not show that others exist.
 TRACES = {

@@ -179,7 +179,8 @@ def counted(output: str, what: str) -> int:
 
 
 WITHOUT_THOSE_THAT_MAKE_TABLES = tuple(
-    f"--ignore=tests/{name}.py" for name in ("test_moving", "test_random_moves", "test_reference_targets")
+    f"--ignore=tests/{name}.py"
+    for name in ("test_moving", "test_random_moves", "test_reference_targets", "test_tables_put_aside")
 )
 APP_SPLIT = {"DATABASE_URL": "default", "AUTH_DATABASE_URL": "auth", "ORDERS_DATABASE_URL": "orders"}
 TABLES = {"default": "catalogue_product", "auth": "accounts_user", "orders": "orders_order"}
