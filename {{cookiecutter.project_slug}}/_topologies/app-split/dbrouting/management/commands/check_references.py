@@ -50,6 +50,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"  Their keys begin with {', '.join(map(str, one.keys))}. Fixed: {one.fixed}.")
             for refusal in one.refusals:
                 self.stdout.write(f"  refused: {refusal}", self.style.ERROR)
+            if one.unsure:
+                self.stdout.write(f"  {one.unsure}", self.style.ERROR)
         if any(one.refusals for one in found):
             what = "Remove or change what refuses, then: python manage.py drain_outbox --retry"
             self.stdout.write(what, self.style.WARNING)
