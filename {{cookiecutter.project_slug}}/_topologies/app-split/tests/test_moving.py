@@ -50,6 +50,8 @@ from outbox.models import Message, Receipt
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
+# What somebody is told who writes to blocked tables.
+REFUSED = r"billing is being moved|not (updatable|insertable)"
 
 
 class KilledError(BaseException):
@@ -92,6 +94,7 @@ def switch(db: None, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> I
     to(OLD)
     if Ledger(NEW, "billing").is_open():
         blocking.unblock(Move("billing", OLD, NEW))
+        blocking.unblock_target(Move("billing", OLD, NEW))
     for alias in made:
         remove_tables(alias)
         connections[alias].close()
@@ -179,7 +182,7 @@ def test_the_old_tables_refuse_writes_and_can_be_read(switch: Callable[[str], No
     move_app("--to", NEW)
 
     for write in WRITES.values():
-        with pytest.raises(DatabaseError, match=r"billing is being moved|not (updatable|insertable)"):
+        with pytest.raises(DatabaseError, match=REFUSED):
             write()
 
     assert content(OLD) == before
@@ -817,6 +820,49 @@ def test_what_was_written_to_the_new_tables_is_not_given_up(switch: Callable[[st
     with pytest.raises(CommandError, match=r"On 'new_db', rows were written since.*They would be lost"):
         move_app("--abort")
     assert tables(NEW) == TABLES
+    Invoice.objects.using(NEW).create(order_id=2, amount=1)
+
+
+def test_what_is_written_to_the_new_tables_while_they_are_given_up_is_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process with the new map: it would go with them."""
+
+    def write_meanwhile(move: Move, connection: BaseDatabaseWrapper) -> list[Range]:
+        with pytest.raises(DatabaseError, match=REFUSED):
+            Invoice.objects.using(NEW).create(order_id=1, amount=1)
+        return changed_since(move, connection)
+
+    move_app("--to", NEW)
+    monkeypatch.setattr(steps, "changed_since", write_meanwhile)
+    move_app("--abort")
+
+    assert tables(NEW) == set()
+
+
+def test_new_tables_that_were_there_before_are_given_up_empty_and_take_writes(switch: Callable[[str], None]) -> None:
+    make_tables(NEW)
+    move_app("--to", NEW)
+
+    move_app("--abort")
+
+    assert content(NEW) == [[], []]
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
+
+
+@pytest.mark.parametrize("words", [[], ["--drop-source", "--no-input"]])
+def test_new_tables_that_a_killed_abort_has_blocked_take_writes_when_the_move_goes_on(
+    switch: Callable[[str], None], words: list[str]
+) -> None:
+    move_app("--to", NEW)
+    blocking.block_target(Move("billing", OLD, NEW))
+    with pytest.raises(DatabaseError, match=REFUSED):
+        Invoice.objects.using(NEW).create(order_id=1, amount=1)
+    switch(NEW)
+
+    move_app(*words)
+
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
 
 
 def test_old_tables_that_were_written_to_after_all_are_not_dropped(switch: Callable[[str], None]) -> None:
@@ -911,7 +957,7 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
     monkeypatch.setattr(blocking, "PAUSE", 0)
     move = Move("billing", OLD, NEW)
     with pytest.raises(MoveError, match=r"Somebody has been writing to billing on 'old_db'.*locked"):
-        blocking.patiently(move, refuse)
+        blocking.patiently(move, move.old, refuse)
     assert len(attempts) == blocking.ATTEMPTS
 
 
