@@ -816,6 +816,13 @@ OUTBOX = (
         "the application can't write, and no move is left that could be gone on with",
     ),
     Mutant(
+        "a plan that can't be carried out ends with 0",
+        "dbrouting/management/commands/move_app.py",
+        "        if plan.problems:\n",
+        "        if plan.problems and not as_json:\n",
+        "a script that asks for a plan first takes it for feasible",
+    ),
+    Mutant(
         "a move leaves receipts behind",
         "dbrouting/moving/steps.py",
         "    carry_receipts(move)\n",

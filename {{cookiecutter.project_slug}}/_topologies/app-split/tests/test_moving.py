@@ -285,7 +285,8 @@ def test_a_plan_names_what_leads_out_of_the_app(switch: Callable[[str], None]) -
 def test_a_plan_says_what_to_write_in_place_of_what_breaks(switch: Callable[[str], None]) -> None:
     output = StringIO()
 
-    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+    with pytest.raises(CommandError, match="accounts can't be moved"):
+        call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
 
     assert "admin.LogEntry.user -> accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
 
@@ -734,7 +735,7 @@ def test_rows_are_not_mixed_with_others(switch: Callable[[str], None]) -> None:
     make_tables(NEW)
     Invoice.objects.using(NEW).create(order_id=1, amount=1)
 
-    with pytest.raises(CommandError, match="see what is in the way"):
+    with pytest.raises(CommandError, match="in the way: billing_invoice on 'new_db' has rows already"):
         move_app("--to", NEW)
     assert Invoice.objects.using(NEW).count() == 1
 
@@ -744,19 +745,33 @@ def test_an_app_without_migrations_is_in_the_way(
 ) -> None:
     monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
 
-    [problem] = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["problems"]
-    assert "makemigrations billing" in problem
-    with pytest.raises(CommandError, match="see what is in the way"):
+    with pytest.raises(CommandError, match=r"in the way: .*makemigrations billing"):
         move_app("--to", NEW)
     assert not Ledger(NEW, "billing").is_open()
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_plan_that_cannot_be_carried_out_is_printed_and_fails(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
+    output = StringIO()
+
+    with pytest.raises(CommandError, match=r"in the way: .*makemigrations billing"):
+        call_command("move_app", "billing", "--to", NEW, "--dry-run", *words, stdout=output)
+
+    if words:
+        assert len(json.loads(output.getvalue())["problems"]) == 1
+    else:
+        assert "billing_invoice: 7 rows" in output.getvalue()
+
+
 def test_an_app_that_others_refer_to_stays(switch: Callable[[str], None]) -> None:
     """By foreign keys, or because Django has its contrib apps in one place."""
-    output = StringIO()
-    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+    with pytest.raises(CommandError) as refused:
+        call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=StringIO())
 
-    told = output.getvalue()
+    told = str(refused.value)
     assert "in the way: admin.LogEntry.user relates admin, in 'auth_db', to accounts, in 'orders_db'" in told
     assert "in the way: auth lives on 'auth_db', accounts on 'orders_db'" in told
 

@@ -1,4 +1,7 @@
-"""The old tables refuse writes, or the new ones that are to go: the database sees to it, whoever writes, and whether this process lives or not."""
+"""The old tables refuse writes, and so do new ones that are to go.
+
+The database sees to it, whoever writes, and whether this process lives or not.
+"""
 
 import time
 from collections.abc import Callable, Sequence
