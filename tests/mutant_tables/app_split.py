@@ -823,6 +823,20 @@ OUTBOX = (
         "a script that asks for a plan first takes it for feasible",
     ),
     Mutant(
+        "a block in which no database is named runs without a transaction",
+        "dbrouting/sql.py",
+        "    if not aliases:\n",
+        "    if False:\n",
+        "what an exception should undo is kept",
+    ),
+    Mutant(
+        "tables that a move has yet to make are missing",
+        "dbrouting/inspection/tables.py",
+        " if model._meta.app_label not in explained}",
+        "}",
+        "check_databases has tables made by hand that a move makes, and then refuses to fill",
+    ),
+    Mutant(
         "a move leaves receipts behind",
         "dbrouting/moving/steps.py",
         "    carry_receipts(move)\n",

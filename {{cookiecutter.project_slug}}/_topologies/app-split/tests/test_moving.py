@@ -954,6 +954,24 @@ def test_tables_of_a_move_are_no_strays(switch: Callable[[str], None], alias: st
     assert findings_on(alias) == []
 
 
+@pytest.mark.parametrize("gone", [[Payment], [Payment, Invoice]])
+def test_tables_that_a_move_has_yet_to_make_are_not_to_be_made_beside_it(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, gone: list[type[models.Model]]
+) -> None:
+    """Though the map has the app there already, and records its migrations."""
+    monkeypatch.setitem(steps.WORK, Step.COPIED, Mock(side_effect=KilledError))
+    with pytest.raises(KilledError):
+        move_app("--to", NEW)
+    with connections[NEW].schema_editor() as editor:
+        for model in gone:
+            editor.delete_model(model)
+    switch(NEW)
+
+    [finding] = (finding for finding in Inspector().inspect(NEW).findings if "billing" in finding.what)
+
+    assert finding.commands == ("python manage.py move_app billing --to new_db",)
+
+
 def findings_on(alias: str) -> list[Finding]:
     """About its tables."""
     found = Inspector().inspect(alias).findings
