@@ -536,6 +536,20 @@ ORPHANS = (
         "where the lock can't be had, a large table takes hours",
     ),
     Mutant(
+        "a database that is down is not told of",
+        "dbrouting/management/commands/check_references.py",
+        "                unseen[str(field)] = problem\n",
+        "",
+        "check_references ends with 0 though half of the references weren't looked at",
+    ),
+    Mutant(
+        "each reference waits for a database that is down",
+        "dbrouting/management/commands/check_references.py",
+        "        problem_of = cache(why_unreachable)\n",
+        "        problem_of = why_unreachable\n",
+        "check_references takes a connection's time limit for each reference",
+    ),
+    Mutant(
         "nobody is waited for on PostgreSQL",
         "dbrouting/late_rows.py",
         'cursor.execute(f"LOCK TABLE {quoted(connection, rows.model._meta.db_table)} IN SHARE MODE")',

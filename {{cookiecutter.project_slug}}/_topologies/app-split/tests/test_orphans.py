@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, models
 from django.test.utils import CaptureQueriesContext
 
@@ -21,7 +21,7 @@ from dbrouting.late_rows import UnsureError, keys_missing_still
 from dbrouting.orphans import find_orphans
 from dbrouting.overrides import in_database
 from dbrouting.provisioning import quoted
-from dbrouting.references import Lookahead
+from dbrouting.references import CrossDatabaseForeignKey, Lookahead
 from orders.factories import OrderFactory
 from orders.models import Order
 
@@ -240,6 +240,51 @@ def adding(name: str, pk: int) -> Iterator[None]:
         other.commit()
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_database_that_is_down_holds_up_no_reference_of_others(
+    order: Order, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    down = Mock(side_effect=OperationalError("refused"))
+    monkeypatch.setattr(connections["auth_db"], "ensure_connection", down)
+    output = StringIO()
+
+    with pytest.raises(CommandError) as error:
+        call_command("check_references", *words, stdout=output)
+
+    assert "billing.Invoice.order" in output.getvalue()
+    assert "billing.Invoice.customer" not in output.getvalue()
+    named, *reasons = str(error.value).splitlines()
+    assert named == "Not every reference could be looked at: billing.Invoice.customer."
+    assert len(reasons) == 1
+    assert "'auth_db' can't be reached: refused" in reasons[0]
+
+
+def test_a_database_that_is_down_is_asked_once_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    down = Mock(side_effect=OperationalError("refused"))
+    monkeypatch.setattr(connections["default"], "ensure_connection", down)
+
+    with pytest.raises(CommandError) as error:
+        call_command("check_references", stdout=StringIO())
+
+    assert "looked at: billing.Invoice.order, billing.Invoice.customer." in str(error.value)
+    assert str(error.value).count("refused") == down.call_count == 1
+
+
+def test_a_reference_that_fails_on_the_way_holds_up_no_other(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(field: CrossDatabaseForeignKey, *args: Any) -> orphans.Orphans:
+        if field is CUSTOMER:
+            raise OperationalError("no such table")
+        return find_orphans(field, *args)
+
+    monkeypatch.setattr("dbrouting.management.commands.check_references.find_orphans", find)
+    output = StringIO()
+
+    with pytest.raises(CommandError, match=r"looked at: billing.Invoice.customer.\n.*said: no such table"):
+        call_command("check_references", "--fix", stdout=output)
+
+    assert "billing.Invoice.order" in output.getvalue()
 
 
 @pytest.fixture
