@@ -53,6 +53,8 @@ def atomic_in_order(*aliases: str) -> Iterator[None]:
     ...     user.save()
     ...     order.save()
     """
+    if not aliases:
+        raise ValueError('atomic_in_order() would open no transaction: name databases, as in ("auth_db", "orders_db").')
     with ExitStack() as stack:
         for alias in reversed(aliases):  # the last that is entered is the first that is left
             stack.enter_context(transaction.atomic(using=alias, durable=True))

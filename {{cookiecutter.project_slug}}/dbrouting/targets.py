@@ -134,7 +134,7 @@ class DatabaseTargets:
         return migration_lock(connections[alias])
 
     def findings_about_apps(self, alias: str) -> dict[str, Finding]:
-        """What is to be known on ``alias``, by the label of the app: its tables there are no strays."""
+        """What is to be known on ``alias``, by the label of the app: of its tables there none is stray or missing."""
         return {}
 
     def differences(self, alias: str) -> Findings:

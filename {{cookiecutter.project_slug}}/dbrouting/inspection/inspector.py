@@ -70,13 +70,16 @@ class Inspector:
                 yield from self.differences_of_copy(connection, source, names)
                 return
             history = self.histories.of(connection)
+            explained = get_targets().findings_about_apps(report.alias)
+            yield from explained.values()
             if apps_on(report.alias):
                 yield from refused_writes(report)
                 views = {item.name for item in connection.introspection.get_table_list(cursor) if item.type == "v"}
-                yield from differences_of_tables(history, names | views, cursor)  # a view may stand in for a table
+                there = names | views  # a view may stand in for a table
+                yield from differences_of_tables(history, there, cursor, explained)
                 yield from differences_of_records(report.alias, history)
                 yield from left_over_records(report.alias, history)
-            yield from stray_tables(history, names, cursor)
+            yield from stray_tables(history, names, cursor, explained)
             yield from get_targets().differences(report.alias)
 
     def differences_of_copy(self, copy: BaseDatabaseWrapper, source: str, names: set[str]) -> Findings:

@@ -1,7 +1,7 @@
 """The tables that there are, beside those that the applied migrations made and the routers allow."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from django.conf import settings
 from django.db import router
@@ -31,13 +31,16 @@ FAMILIAR_TABLES = frozenset(
 )
 
 
-def differences_of_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
-    """Tables and columns that should be there, and aren't."""
+def differences_of_tables(
+    history: History, names: set[str], cursor: CursorWrapper, explained: Collection[str] = ()
+) -> Findings:
+    """Tables and columns that should be there, and aren't, but for those of the apps in ``explained``."""
     if history.contradictions:
         return  # what should be there can't be told until the records agree
-    yield from early_tables(history, names, cursor)
+    yield from early_tables(history, names, cursor, explained)
     alias = cursor.db.alias
-    expected = history.tables(cursor.db)
+    tables = history.tables(cursor.db)
+    expected = {name: model for name, model in tables.items() if model._meta.app_label not in explained}
     missing = {name: model for name, model in expected.items() if name not in names}
     without_migrations = {name for name, model in missing.items() if not history.is_migrated(model)}
     if without_migrations:
@@ -108,19 +111,22 @@ def missing_columns(model: type[Model], cursor: CursorWrapper) -> list[str]:
     return [field.column for field in fields if field.column and field.column.lower() not in present]
 
 
-def early_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
+def early_tables(history: History, names: set[str], cursor: CursorWrapper, explained: Collection[str]) -> Findings:
     """Tables that are there before their migrations: their records were lost."""
     early: dict[str, list[str]] = defaultdict(list)
     for name, model in unexpected_tables(history, names, cursor).items():
-        if model and router.allow_migrate_model(cursor.db.alias, model):
+        if model and model._meta.app_label not in explained and router.allow_migrate_model(cursor.db.alias, model):
             early[model._meta.app_label].append(name)
     for app_label, found in early.items():
         what = f"Tables are there whose migrations aren't recorded, so that `migrate` will fail: {listed(found)}."
         yield Finding("error", what, (f"{MANAGE} migrate {app_label} --fake-initial --database={cursor.db.alias}",))
 
 
-def stray_tables(history: History, names: set[str], cursor: CursorWrapper) -> Findings:
-    """Tables that the routers don't allow here, or nobody knows; a database without apps may be somebody else's."""
+def stray_tables(history: History, names: set[str], cursor: CursorWrapper, explained: Collection[str] = ()) -> Findings:
+    """Tables that the routers don't allow here, or nobody knows; a database without apps may be somebody else's.
+
+    But for those of the apps in ``explained``.
+    """
     alias = cursor.db.alias
     is_ours = bool(apps_on(alias))
     unexpected = unexpected_tables(history, names, cursor)
@@ -132,8 +138,6 @@ def stray_tables(history: History, names: set[str], cursor: CursorWrapper) -> Fi
     for name, model in unexpected.items():
         if model and not router.allow_migrate_model(alias, model):
             strays[model._meta.app_label].append(name)
-    explained = get_targets().findings_about_apps(alias)
-    yield from explained.values()
     for app_label, found in strays.items():
         if app_label not in explained:
             yield strays_of(app_label, found, cursor, is_ours)

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import DO_NOTHING
 from django.db.transaction import atomic
 
+from dbrouting.late_rows import UnsureError, keys_missing_still
 from dbrouting.references import BATCH, REFUSING, CrossDatabaseForeignKey, apply_rule, keys_without_row, name_of
 from dbrouting.routers import home_of_model
 
@@ -21,7 +22,8 @@ LONGEST_REFUSAL = 300
 class Orphans(NamedTuple):
     """The rows with a key that leads nowhere, how many of them the rule was applied to, and the first of the keys.
 
-    And the first errors of those that it could not be applied to, such as by a PROTECT beside them.
+    And the first errors of those that it could not be applied to, such as by a PROTECT beside them; and why it was
+    applied to no more, if nobody could tell whether what they refer to is about to be committed.
     """
 
     reference: str
@@ -31,6 +33,7 @@ class Orphans(NamedTuple):
     fixed: int
     keys: list[Any]
     refusals: list[str]
+    unsure: str = ""
 
     @property
     def left(self) -> int:
@@ -42,15 +45,22 @@ def find_orphans(
 ) -> Orphans:
     """Look at every key there is, a range at a time; with ``fix`` do what ``on_delete`` would have done.
 
-    PROTECT, RESTRICT and DO_NOTHING would have done nothing: what they left is for a person to judge.
+    PROTECT, RESTRICT and DO_NOTHING would have done nothing: what they left is for a person to judge. Before anything
+    is done it is looked for once more, and who is adding it is waited for.
     """
-    rows, fixed, first, refusals = 0, 0, list[Any](), list[str]()
+    rows, fixed, first, refusals, unsure = 0, 0, list[Any](), list[str](), ""
+    fix = fix and is_fixable(field)
     for keys in missing_keys(field, progress):
+        if fix and not unsure:
+            try:
+                keys = keys_missing_still(field, keys)
+            except UnsureError as error:
+                unsure = str(error)
         first += keys[: FEW - len(first)]
         rows += rows_of(field).filter(**{f"{field.attname}__in": keys}).count()
-        fixed += apply_to_all(field, keys, refusals) if fix and is_fixable(field) else 0
+        fixed += apply_to_all(field, keys, refusals) if fix and not unsure else 0
     label = field.remote_field.model._meta.label
-    return Orphans(str(field), label, name_of(field.rule), rows, fixed, first, refusals[:FEW])
+    return Orphans(str(field), label, name_of(field.rule), rows, fixed, first, refusals[:FEW], unsure)
 
 
 def missing_keys(field: CrossDatabaseForeignKey, progress: Callable[[int], object]) -> Iterator[list[Any]]:

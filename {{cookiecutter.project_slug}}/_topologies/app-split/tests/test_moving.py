@@ -52,6 +52,8 @@ from outbox.models import Message, Receipt
 
 OLD, NEW = "old_db", "new_db"
 TABLES = {"billing_invoice", "billing_payment"}
+# What somebody is told who writes to blocked tables.
+REFUSED = r"billing is being moved|not (updatable|insertable)"
 
 
 class KilledError(BaseException):
@@ -94,6 +96,7 @@ def switch(db: None, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> I
     to(OLD)
     if Ledger(NEW, "billing").is_open():
         blocking.unblock(Move("billing", OLD, NEW))
+        blocking.unblock_target(Move("billing", OLD, NEW))
     for alias in made:
         remove_tables(alias)
         connections[alias].close()
@@ -181,7 +184,7 @@ def test_the_old_tables_refuse_writes_and_can_be_read(switch: Callable[[str], No
     move_app("--to", NEW)
 
     for write in WRITES.values():
-        with pytest.raises(DatabaseError, match=r"billing is being moved|not (updatable|insertable)"):
+        with pytest.raises(DatabaseError, match=REFUSED):
             write()
 
     assert content(OLD) == before
@@ -286,7 +289,8 @@ def test_a_plan_names_what_leads_out_of_the_app(switch: Callable[[str], None]) -
 def test_a_plan_says_what_to_write_in_place_of_what_breaks(switch: Callable[[str], None]) -> None:
     output = StringIO()
 
-    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+    with pytest.raises(CommandError, match="accounts can't be moved"):
+        call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
 
     assert "admin.LogEntry.user -> accounts.User: breaks. Use CrossDatabaseForeignKey; deploy" in output.getvalue()
 
@@ -774,7 +778,7 @@ def test_rows_are_not_mixed_with_others(switch: Callable[[str], None]) -> None:
     make_tables(NEW)
     Invoice.objects.using(NEW).create(order_id=1, amount=1)
 
-    with pytest.raises(CommandError, match="see what is in the way"):
+    with pytest.raises(CommandError, match="in the way: billing_invoice on 'new_db' has rows already"):
         move_app("--to", NEW)
     assert Invoice.objects.using(NEW).count() == 1
 
@@ -784,19 +788,33 @@ def test_an_app_without_migrations_is_in_the_way(
 ) -> None:
     monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
 
-    [problem] = json.loads(move_app("--to", NEW, "--dry-run", "--json"))["problems"]
-    assert "makemigrations billing" in problem
-    with pytest.raises(CommandError, match="see what is in the way"):
+    with pytest.raises(CommandError, match=r"in the way: .*makemigrations billing"):
         move_app("--to", NEW)
     assert not Ledger(NEW, "billing").is_open()
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_plan_that_cannot_be_carried_out_is_printed_and_fails(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("django.conf.settings.MIGRATION_MODULES", {"billing": None})
+    output = StringIO()
+
+    with pytest.raises(CommandError, match=r"in the way: .*makemigrations billing"):
+        call_command("move_app", "billing", "--to", NEW, "--dry-run", *words, stdout=output)
+
+    if words:
+        assert len(json.loads(output.getvalue())["problems"]) == 1
+    else:
+        assert "billing_invoice: 7 rows" in output.getvalue()
+
+
 def test_an_app_that_others_refer_to_stays(switch: Callable[[str], None]) -> None:
     """By foreign keys, or because Django has its contrib apps in one place."""
-    output = StringIO()
-    call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=output)
+    with pytest.raises(CommandError) as refused:
+        call_command("move_app", "accounts", "--to", "orders_db", "--dry-run", stdout=StringIO())
 
-    told = output.getvalue()
+    told = str(refused.value)
     assert "in the way: admin.LogEntry.user relates admin, in 'auth_db', to accounts, in 'orders_db'" in told
     assert "in the way: auth lives on 'auth_db', accounts on 'orders_db'" in told
 
@@ -860,6 +878,49 @@ def test_what_was_written_to_the_new_tables_is_not_given_up(switch: Callable[[st
     with pytest.raises(CommandError, match=r"On 'new_db', rows were written since.*They would be lost"):
         move_app("--abort")
     assert tables(NEW) == TABLES
+    Invoice.objects.using(NEW).create(order_id=2, amount=1)
+
+
+def test_what_is_written_to_the_new_tables_while_they_are_given_up_is_refused(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process with the new map: it would go with them."""
+
+    def write_meanwhile(move: Move, connection: BaseDatabaseWrapper) -> list[Range]:
+        with pytest.raises(DatabaseError, match=REFUSED):
+            Invoice.objects.using(NEW).create(order_id=1, amount=1)
+        return changed_since(move, connection)
+
+    move_app("--to", NEW)
+    monkeypatch.setattr(steps, "changed_since", write_meanwhile)
+    move_app("--abort")
+
+    assert tables(NEW) == set()
+
+
+def test_new_tables_that_were_there_before_are_given_up_empty_and_take_writes(switch: Callable[[str], None]) -> None:
+    make_tables(NEW)
+    move_app("--to", NEW)
+
+    move_app("--abort")
+
+    assert content(NEW) == [[], []]
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
+
+
+@pytest.mark.parametrize("words", [[], ["--drop-source", "--no-input"]])
+def test_new_tables_that_a_killed_abort_has_blocked_take_writes_when_the_move_goes_on(
+    switch: Callable[[str], None], words: list[str]
+) -> None:
+    move_app("--to", NEW)
+    blocking.block_target(Move("billing", OLD, NEW))
+    with pytest.raises(DatabaseError, match=REFUSED):
+        Invoice.objects.using(NEW).create(order_id=1, amount=1)
+    switch(NEW)
+
+    move_app(*words)
+
+    Invoice.objects.using(NEW).create(order_id=1, amount=1)
 
 
 def test_old_tables_that_were_written_to_after_all_are_not_dropped(switch: Callable[[str], None]) -> None:
@@ -936,6 +997,24 @@ def test_tables_of_a_move_are_no_strays(switch: Callable[[str], None], alias: st
     assert findings_on(alias) == []
 
 
+@pytest.mark.parametrize("gone", [[Payment], [Payment, Invoice]])
+def test_tables_that_a_move_has_yet_to_make_are_not_to_be_made_beside_it(
+    switch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, gone: list[type[models.Model]]
+) -> None:
+    """Though the map has the app there already, and records its migrations."""
+    monkeypatch.setitem(steps.WORK, Step.COPIED, Mock(side_effect=KilledError))
+    with pytest.raises(KilledError):
+        move_app("--to", NEW)
+    with connections[NEW].schema_editor() as editor:
+        for model in gone:
+            editor.delete_model(model)
+    switch(NEW)
+
+    [finding] = (finding for finding in Inspector().inspect(NEW).findings if "billing" in finding.what)
+
+    assert finding.commands == ("python manage.py move_app billing --to new_db",)
+
+
 def findings_on(alias: str) -> list[Finding]:
     """About its tables."""
     found = Inspector().inspect(alias).findings
@@ -955,7 +1034,7 @@ def test_somebody_who_writes_all_the_while_is_waited_for_and_then_named(
     monkeypatch.setattr(blocking, "prepared", lambda connection: " (by 'half a transfer')")
     move = Move("billing", OLD, NEW)
     with pytest.raises(MoveError, match=r"billing on 'old_db' .* all the while: locked \(by 'half a transfer'\)"):
-        blocking.patiently(move, refuse)
+        blocking.patiently(move, move.old, refuse)
     assert len(attempts) == blocking.ATTEMPTS
 
 

@@ -1,23 +1,27 @@
 """`check_references` finds the rows whose reference leads nowhere, at any number of them, and mends what it may."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from django.core.management import call_command
-from django.db import connections, models
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections, models
 from django.test.utils import CaptureQueriesContext
 
 from accounts.factories import UserFactory
 from accounts.models import User
 from billing.factories import InvoiceFactory, PaymentFactory
 from billing.models import Invoice, Payment
-from dbrouting import orphans, references
+from dbrouting import late_rows, orphans, references
+from dbrouting.late_rows import UnsureError, keys_missing_still
 from dbrouting.orphans import find_orphans
 from dbrouting.overrides import in_database
-from dbrouting.references import Lookahead
+from dbrouting.provisioning import quoted
+from dbrouting.references import CrossDatabaseForeignKey, Lookahead
 from orders.factories import OrderFactory
 from orders.models import Order
 
@@ -164,6 +168,123 @@ def test_deletions_that_django_did_not_see_are_found(order: Order) -> None:
     Order.objects.all()._raw_delete("orders_db")
 
     assert [find_orphans(field).keys for field in (CUSTOMER, ORDER)] == [[invoice.customer_id], [invoice.order_id]]
+
+
+def test_what_is_committed_while_writers_are_waited_for_is_no_orphan(
+    declare: Callable[[Any], None], order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(models.CASCADE)
+    invoices(order, 701, 702, 703)
+
+    def commits_meanwhile(rows: "models.QuerySet[Any]") -> None:
+        if not User.objects.filter(pk=702).exists():
+            UserFactory.create(pk=702)
+
+    monkeypatch.setattr(late_rows, "wait_for_writers", commits_meanwhile)
+    output, code = checked("--fix")
+
+    assert code == 0
+    assert "2 rows refer to no accounts.User.\n  Their keys begin with 701, 703. Fixed: 2." in output
+    assert Invoice.objects.get().customer_id == 702
+
+
+def test_nothing_is_fixed_where_writers_cannot_be_waited_for(
+    declare: Callable[[Any], None], order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(models.CASCADE)
+    invoices(order, 901, 902, 903)
+    waited = Mock(side_effect=OperationalError("lock timeout"))
+    monkeypatch.setattr(late_rows, "wait_for_writers", waited)
+
+    output, code = checked("--fix")
+
+    assert code == 1
+    assert "3 rows refer to no accounts.User.\n  Their keys begin with 901, 902, 903. Fixed: 0." in output
+    assert "accounts.User on 'auth_db' may be about to be committed. It said: lock timeout." in output
+    assert Invoice.objects.count() == 3
+    assert waited.call_count == 1
+
+
+def test_rows_of_a_database_that_is_only_read_cannot_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["auth_db"], "READ_ONLY", True)
+
+    with pytest.raises(UnsureError, match="who only reads there can't wait"):
+        keys_missing_still(CUSTOMER, [902])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_adds_a_row_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_rows, "PATIENCE", 1)
+
+    with adding("ada", pk=702), pytest.raises(UnsureError, match=r"may be about to be committed\. It said: "):
+        keys_missing_still(CUSTOMER, [702])
+
+    assert keys_missing_still(CUSTOMER, [702, 703]) == [703]
+
+
+@contextmanager
+def adding(name: str, pk: int) -> Iterator[None]:
+    """A user whom another session has added by then, and commits after the block."""
+    other = connections["auth_db"].copy()
+    row = UserFactory.build(pk=pk, username=name)
+    fields = User._meta.local_concrete_fields
+    columns = ", ".join(quoted(other, str(field.column)) for field in fields)
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO accounts_user ({columns}) VALUES ({', '.join(['%s'] * len(fields))})",
+                [field.get_db_prep_save(getattr(row, field.attname), other) for field in fields],
+            )
+            yield
+        other.commit()
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_database_that_is_down_holds_up_no_reference_of_others(
+    order: Order, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    down = Mock(side_effect=OperationalError("refused"))
+    monkeypatch.setattr(connections["auth_db"], "ensure_connection", down)
+    output = StringIO()
+
+    with pytest.raises(CommandError) as error:
+        call_command("check_references", *words, stdout=output)
+
+    assert "billing.Invoice.order" in output.getvalue()
+    assert "billing.Invoice.customer" not in output.getvalue()
+    named, *reasons = str(error.value).splitlines()
+    assert named == "Not every reference could be looked at: billing.Invoice.customer."
+    assert len(reasons) == 1
+    assert "'auth_db' can't be reached: refused" in reasons[0]
+
+
+def test_a_database_that_is_down_is_asked_once_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    down = Mock(side_effect=OperationalError("refused"))
+    monkeypatch.setattr(connections["default"], "ensure_connection", down)
+
+    with pytest.raises(CommandError) as error:
+        call_command("check_references", stdout=StringIO())
+
+    assert "looked at: billing.Invoice.order, billing.Invoice.customer." in str(error.value)
+    assert str(error.value).count("refused") == down.call_count == 1
+
+
+def test_a_reference_that_fails_on_the_way_holds_up_no_other(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(field: CrossDatabaseForeignKey, *args: Any) -> orphans.Orphans:
+        if field is CUSTOMER:
+            raise OperationalError("no such table")
+        return find_orphans(field, *args)
+
+    monkeypatch.setattr("dbrouting.management.commands.check_references.find_orphans", find)
+    output = StringIO()
+
+    with pytest.raises(CommandError, match=r"looked at: billing.Invoice.customer.\n.*said: no such table"):
+        call_command("check_references", "--fix", stdout=output)
+
+    assert "billing.Invoice.order" in output.getvalue()
 
 
 @pytest.fixture

@@ -110,3 +110,9 @@ def test_no_transaction_may_be_around_them() -> None:
     """It would decide when theirs is committed."""
     with pytest.raises(RuntimeError, match="durable"), atomic_for(Category), atomic_in_order("auth_db", "default"):
         pass
+
+
+def test_no_databases_have_no_transaction() -> None:
+    """Such as when a list of aliases is empty: what is written in the block would be kept whatever happens."""
+    with pytest.raises(ValueError, match=r"atomic_in_order\(\) would open no transaction"), atomic_in_order():
+        pytest.fail("the block would run")

@@ -116,6 +116,12 @@ class Engine(ABC):
     @abstractmethod
     def is_blocked(self, source: BaseDatabaseWrapper, table: str, app_label: str) -> bool: ...
 
+    def empty(self, connection: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
+        """Leave the tables without rows, taking writes: none that was refused until then goes, too."""
+        with atomic(using=connection.alias):
+            self.unblock(connection, tables, app_label)
+            execute_all(connection, (f"DELETE FROM {quoted(connection, table)}" for table in tables))
+
     def drop(self, connection: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
         """Drop what is there of the tables, blocked or not."""
         present = set(connection.introspection.table_names())

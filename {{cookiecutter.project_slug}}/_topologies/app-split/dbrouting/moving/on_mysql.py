@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import truncate_name
 
-from dbrouting.moving.engines import Engine
+from dbrouting.moving.engines import Engine, execute_all
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.ranges import Range, Table, within
 from dbrouting.provisioning import quoted
@@ -52,7 +52,7 @@ class MySQL(Engine):
         self, source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: str, key: Sequence[str]
     ) -> tuple[str, ...]:
         here = dict(rows_of(source, COLLATED, self.stored_as(source, table)))
-        there = dict(rows_of(target, COLLATED, table))
+        there = dict(rows_of(target, COLLATED, self.stored_as(target, table)))
         columns = super().order(source, target, table, key)
         return tuple(
             column if here.get(name) == there.get(name) else f"CONVERT({column} USING utf8mb4) COLLATE utf8mb4_bin"
@@ -127,6 +127,12 @@ class MySQL(Engine):
 
     def is_blocked(self, source: BaseDatabaseWrapper, table: str, app_label: str) -> bool:
         return kind_of(source, table) == "VIEW"
+
+    def empty(self, connection: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
+        """While they are aside: bringing them back ends a transaction."""
+        places = [self.stored_as(connection, table) for table in tables]
+        execute_all(connection, (f"DELETE FROM {quoted(connection, place)}" for place in places))
+        self.unblock(connection, tables, app_label)
 
     def drop(self, connection: BaseDatabaseWrapper, tables: Sequence[str], app_label: str) -> None:
         with connection.cursor() as cursor:

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 
 from django.db import DatabaseError
 
-from dbrouting.moving.blocking import block, is_blocked, unblock
+from dbrouting.moving.blocking import block, block_target, is_blocked, unblock, unblock_target
 from dbrouting.moving.copying import catch_up, copy_table
-from dbrouting.moving.engines import AFTER_ALL, AFTER_BLOCK, BEFORE_BLOCK, execute_all
+from dbrouting.moving.engines import AFTER_ALL, AFTER_BLOCK, BEFORE_BLOCK
 from dbrouting.moving.errors import MoveError
 from dbrouting.moving.following import follow, leave, settle, watch
 from dbrouting.moving.ledger import Step
@@ -16,7 +16,6 @@ from dbrouting.moving.leftovers import carry_receipts, count_on
 from dbrouting.moving.move import Move
 from dbrouting.moving.preparing import begin, drop_tables, prepare, record, restore
 from dbrouting.moving.verifying import changed_since
-from dbrouting.provisioning import quoted
 from dbrouting.targets import get_targets
 
 Tell = Callable[[str], object]
@@ -59,6 +58,7 @@ def move_rows(move: Move, tell: Tell) -> None:
                 f"tables anew. Rows may be missing on {move.target!r}. Begin anew: {move.command} --abort"
             )
         leave(move)
+        unblock_target(move)  # in case that an --abort was killed
         restore(move, AFTER_ALL)
 
 
@@ -123,11 +123,8 @@ def abort(move: Move) -> None:
         )
     with at_work(move):
         require_no_end(move, Step.DROPPING)
-        if move.ledger.step is Step.FINISHED and (changed := changed_since(move, move.new)):
-            raise MoveError(
-                f"On {move.target!r}, rows were written since both sides were the same: {changed[0]}. They would be "
-                f"lost. Map {move.app_label} to {move.target!r}, or copy what you need and remove the tables there."
-            )
+        if move.ledger.step is Step.FINISHED:
+            require_unwritten(move)
         move.ledger.reach(Step.ABORTING)
         leave(move)
         unblock(move)
@@ -135,9 +132,23 @@ def abort(move: Move) -> None:
             drop_tables(move)
             record(move)
         else:
-            execute_all(move.new, (f"DELETE FROM {quoted(move.new, name)}" for name in move.names))
+            move.engine.empty(move.new, move.names, move.app_label)
             restore(move, BEFORE_BLOCK + AFTER_BLOCK + AFTER_ALL)
         move.ledger.close()
+
+
+def require_unwritten(move: Move) -> None:
+    """The new tables refuse writes before they are compared, for a row that came after that would go with them."""
+    block_target(move)
+    try:
+        if changed := changed_since(move, move.new):
+            raise MoveError(
+                f"On {move.target!r}, rows were written since both sides were the same: {changed[0]}. They would be "
+                f"lost. Map {move.app_label} to {move.target!r}, or copy what you need and remove the tables there."
+            )
+    except BaseException:
+        unblock_target(move)
+        raise
 
 
 def drop_source(move: Move) -> None:
@@ -155,6 +166,7 @@ def drop_source(move: Move) -> None:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
         leave(move)
+        unblock_target(move)  # in case that an --abort was killed
         restore(move, AFTER_ALL)
         move.engine.drop(move.old, move.names, move.app_label)
         move.ledger.close()

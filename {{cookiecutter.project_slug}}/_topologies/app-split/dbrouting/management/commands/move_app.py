@@ -48,7 +48,7 @@ class Command(BaseCommand):
             help="How many ranges are worked on at once, each with a session on either side; not on SQLite.",
         )
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--dry-run", action="store_true", help="Say what would be done, and what stands in its way.")
+        what.add_argument("--dry-run", action="store_true", help="Say what would be done; fail if it can't be.")
         what.add_argument("--abort", action="store_true", help="Leave the old database as it was; before the switch.")
         what.add_argument("--drop-source", action="store_true", help="Drop the old tables; after the switch.")
         parser.add_argument(
@@ -72,11 +72,19 @@ class Command(BaseCommand):
     def _handle(self, move: Move, options: dict[str, Any]) -> None:
         move.size_of_range, move.jobs = options["batch_size"], options["jobs"]
         if options["dry_run"]:
-            self._print_plan(plan_of(move), options["json"])
+            self._plan(move, options["json"])
         elif options["abort"] or options["drop_source"]:
             self._end(move, abort if options["abort"] else drop_source, options["interactive"])
         else:
             self._move(move)
+
+    def _plan(self, move: Move, as_json: bool) -> None:
+        """Print it whole; what is in the way makes the command fail, for scripts too."""
+        plan = plan_of(move)
+        self._print_plan(plan, as_json)
+        if plan.problems:
+            problems = "".join(f"\n  in the way: {problem}" for problem in plan.problems)
+            raise CommandError(f"{move.app_label} can't be moved. Nothing was changed.{problems}")
 
     def _print_plan(self, plan: Plan, as_json: bool) -> None:
         if as_json:
@@ -88,24 +96,16 @@ class Command(BaseCommand):
         self.stdout.write(f"  together {plan.rows} rows; about {plan.bytes} bytes are needed on {plan.target!r}")
         for line in [*plan.relations, *plan.remarks]:
             self.stdout.write(f"  {line}")
-        for problem in plan.problems:
-            self.stdout.write(self.style.ERROR(f"  in the way: {problem}"))
 
     def _move(self, move: Move) -> None:
         require_sense(move)
         make_database(move)
         if not move.ledger.is_open():
-            self._begin(move)
+            self._plan(move, as_json=False)
         with tqdm(unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
             move.progress = bar.update
             move_rows(move, self.stdout.write)
         self._report(move)
-
-    def _begin(self, move: Move) -> None:
-        plan = plan_of(move)
-        self._print_plan(plan, as_json=False)
-        if plan.problems:
-            raise CommandError(f"{move.app_label} can't be moved: see what is in the way. Nothing was changed.")
 
     def _report(self, move: Move) -> None:
         facts = move.ledger.facts
