@@ -833,15 +833,14 @@ OUTBOX = (
     Mutant(
         "the new tables stay blocked after an --abort that was killed",
         "dbrouting/moving/steps.py",
-        "        unblock_target(move)  # in case that an --abort was killed\n        restore(move, AFTER_ALL)\n\n",
+        "        unblock_target(move)  # a killed --abort left it so\n        restore(move, AFTER_ALL)\n\n",
         "        restore(move, AFTER_ALL)\n\n",
         "who goes on with the move, and switches, can't write",
     ),
     Mutant(
         "the new tables stay blocked when the old ones are dropped",
         "dbrouting/moving/steps.py",
-        "        unblock_target(move)  # in case that an --abort was killed\n"
-        "        restore(move, AFTER_ALL)\n        m",
+        "        unblock_target(move)  # a killed --abort left it so\n        restore(move, AFTER_ALL)\n        m",
         "        restore(move, AFTER_ALL)\n        m",
         "the application can't write, and no move is left that could be gone on with",
     ),

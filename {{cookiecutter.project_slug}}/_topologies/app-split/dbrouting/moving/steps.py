@@ -58,7 +58,7 @@ def move_rows(move: Move, tell: Tell) -> None:
                 f"tables anew. Rows may be missing on {move.target!r}. Begin anew: {move.command} --abort"
             )
         leave(move)
-        unblock_target(move)  # in case that an --abort was killed
+        unblock_target(move)  # a killed --abort left it so
         restore(move, AFTER_ALL)
 
 
@@ -166,7 +166,7 @@ def drop_source(move: Move) -> None:
             require_unchanged(move)
             move.ledger.reach(Step.DROPPING)
         leave(move)
-        unblock_target(move)  # in case that an --abort was killed
+        unblock_target(move)  # a killed --abort left it so
         restore(move, AFTER_ALL)
         move.engine.drop(move.old, move.names, move.app_label)
         move.ledger.close()
