@@ -17,7 +17,7 @@ MYSQL = [combination for combination in COMBINATIONS if combination.database_eng
 LIBRARIES = ("mysqlclient", "mariadb", "libmariadb")
 # The tests of each topology that look into connections, or let them fail. With the others it takes minutes.
 TESTS = {
-    "app-split": ("test_moving.py",),
+    "app-split": ("test_random_moves.py", "test_tables_put_aside.py"),
     "primary-replica": ("test_fallback.py", "test_hanging_replica.py", "test_replication_positions.py"),
     "subdomain-tenant": ("test_copied_rows.py", "test_kept_sessions.py", "test_places.py"),
 }

@@ -47,6 +47,7 @@ from dbrouting.moving.under_way import moves_under_way
 from dbrouting.moving.verifying import changed_since
 from dbrouting.provisioning import create_database, database_exists, drop_database, migration_lock
 from dbrouting.targets import get_targets
+from outbox import receipts
 from outbox.aliases import has_tables
 from outbox.models import Message, Receipt
 
@@ -257,10 +258,13 @@ def test_a_plan_tells_of_messages_that_wait_where_the_app_is(switch: Callable[[s
     assert f"Messages wait in the outbox of '{OLD}': 1." in move_app("--to", NEW, "--dry-run")
 
 
-def test_what_was_handled_on_the_old_side_is_known_on_the_new_one(switch: Callable[[str], None], outbox: None) -> None:
+def test_what_was_handled_on_the_old_side_is_known_on_the_new_one(
+    switch: Callable[[str], None], outbox: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of what nobody can ask for any more there may be millions."""
+    monkeypatch.setattr(receipts, "outboxes", lambda: [OLD])
     receipt, _of_no_message = (Receipt.objects.using(OLD).create(key=uuid.uuid4()) for _ in range(2))
-    Message.objects.using("orders_db").create(key=receipt.key, handler="billing.refund", payload="{}")
+    Message.objects.using(OLD).create(key=receipt.key, handler="billing.refund", payload="{}")
 
     move_app("--to", NEW)
 
