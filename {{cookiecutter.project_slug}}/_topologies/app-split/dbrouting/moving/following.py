@@ -176,7 +176,7 @@ class Follower:
     def __init__(self, move: Move) -> None:
         self.move = move
         self.slot = slot_of(move)
-        self._is_due_at = 0.0
+        self._is_busy, self._is_due_at = False, 0.0
         self.tables = list(move.tables())
         self._by_number = {number_of(move.old, table.name): table for table in self.tables}
         self._bounds = {
@@ -190,13 +190,13 @@ class Follower:
     def compare(self) -> None:
         """A range that differs, since somebody just wrote there, waits for another time.
 
-        What was written is copied in between: the more time goes by, the more ranges differ. But reading the log may
+        If somebody writes, that is copied in between: the more time goes by, the more ranges differ. But reading it may
         begin long before what is new, so two thirds of the time are kept for comparing.
         """
         for table in self.tables:
             unsure = (span for span in self.move.ledger.ranges(table.name) if not span.digest)
-            while some := list(islice(unsure, self.move.jobs)):
-                if time.monotonic() >= self._is_due_at:
+            while some := list(islice(unsure, self.move.jobs if self._is_busy else None)):
+                if self._is_busy and time.monotonic() >= self._is_due_at:
                     self.catch_up()
                 ready = [span for span in some if span.rows is not None or self._copy(table, span)]
                 copying.differing(self.move, table, ready)
@@ -222,7 +222,7 @@ class Follower:
         while not is_read:
             written, is_read = self._read(text)
             count += written
-        self._is_due_at = time.monotonic() + 2 * (time.monotonic() - begun)
+        self._is_busy, self._is_due_at = count > 0, time.monotonic() + 2 * (time.monotonic() - begun)
         return count
 
     def _read(self, text: str) -> tuple[int, bool]:
