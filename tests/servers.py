@@ -316,6 +316,8 @@ class MariaDB(Server):
     scheme = "mysql"
     maintenance = "mysql"
     root_password = ""
+    # The privileges that would ignore `read_only`.
+    exempting = "SUPER, READ_ONLY ADMIN"
 
     def __init__(self, keeper: Keeper, name: str, server_id: int) -> None:
         super().__init__(keeper, name)
@@ -333,12 +335,12 @@ class MariaDB(Server):
         self.start()
 
     def grant(self) -> None:
-        """The accounts, on the primary: replication takes them along. Some privileges would ignore `read_only`."""
+        """The accounts, on the primary: replication takes them along."""
         self.execute(f"CREATE USER {ADMIN}@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'")
         self.execute(f"GRANT ALL ON *.* TO {ADMIN}@'%' WITH GRANT OPTION")
         self.execute(f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'")
         self.execute(f"GRANT ALL ON *.* TO {USER}@'%'")
-        self.execute(f"REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM {USER}@'%'")
+        self.execute(f"REVOKE {self.exempting} ON *.* FROM {USER}@'%'")
 
     def command(self) -> list[object]:
         settings = {
@@ -423,6 +425,8 @@ class MariaDBReplica(MariaDB, Replica):
 class MySQL(MariaDB):
     """In MariaDB's place where MYSQLD names one: what is called otherwise there."""
 
+    exempting = "SUPER, CONNECTION_ADMIN"
+
     def __init__(self, keeper: Keeper, name: str, server_id: int) -> None:
         Server.__init__(self, keeper, name)
         self.server_id = server_id
@@ -432,13 +436,6 @@ class MySQL(MariaDB):
     def create(self) -> None:
         self.keeper.run(self.binary, "--no-defaults", f"--datadir={self.data}", "--initialize-insecure")
         self.start()
-
-    def grant(self) -> None:
-        self.execute(f"CREATE USER {ADMIN}@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'")
-        self.execute(f"GRANT ALL ON *.* TO {ADMIN}@'%' WITH GRANT OPTION")
-        self.execute(f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'")
-        self.execute(f"GRANT ALL ON *.* TO {USER}@'%'")
-        self.execute(f"REVOKE SUPER, CONNECTION_ADMIN ON *.* FROM {USER}@'%'")
 
     def settings(self) -> dict[str, object]:
         return {"gtid-mode": "ON", "enforce-gtid-consistency": "ON", "mysqlx": "OFF", "secure-file-priv": ""}
